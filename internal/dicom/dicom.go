@@ -1,0 +1,2 @@
+// Package dicom reads and writes CT slices.
+package dicom
