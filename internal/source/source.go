@@ -1,0 +1,178 @@
+// Package source reads a data set where it lies: a local folder, or a bucket of any provider that
+// gocloud.dev/blob knows.
+//
+// Invariants:
+//   - A source is only read. It must not be changed while it is read; an Object's Version lets a reader
+//     notice that it was.
+//   - Keys use "/" and are relative to the source's root. They never leave it.
+//   - All methods may be called from several goroutines.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/azureblob" // azblob://
+	_ "gocloud.dev/blob/gcsblob"   // gs://
+	_ "gocloud.dev/blob/memblob"   // mem://
+	_ "gocloud.dev/blob/s3blob"    // s3://
+)
+
+// ErrNotFound is wrapped by errors about a key that is not there.
+var ErrNotFound = errors.New("not found")
+
+// Object is one file of the data set.
+type Object struct {
+	Key  string `json:"key"`
+	Size int64  `json:"size"`
+	// Version changes when the file does: its MD5 where the store gives one, else its time of
+	// modification in nanoseconds.
+	Version string `json:"version"`
+}
+
+// Source is an opened data set.
+type Source struct {
+	root reader
+	name string
+}
+
+// reader is what a kind of place must do.
+type reader interface {
+	// list calls yield for the objects and folders directly below prefix ("" or ending in "/"), in the
+	// order of their keys. A folder's key ends in "/".
+	list(ctx context.Context, prefix string, yield func(o Object, folder bool) error) error
+	// readRange fills p from offset. It returns io.ErrUnexpectedEOF if the object ends before p is full.
+	readRange(ctx context.Context, key string, p []byte, offset int64) (int, error)
+	stat(ctx context.Context, key string) (Object, error)
+	close() error
+}
+
+// Open opens a local path or a bucket URL (file://, s3://, gs://, azblob://, mem://). In a bucket URL the
+// path is a prefix: s3://bucket/rsna2022?region=….
+func Open(ctx context.Context, location string) (*Source, error) {
+	if location == "" {
+		return nil, errors.New("source: no location given")
+	}
+	u, err := url.Parse(location)
+	if err != nil || u.Scheme == "" {
+		return openFolder(location)
+	}
+	if u.Scheme == "file" {
+		return openFolder(filepath.FromSlash(u.Path))
+	}
+	prefix := strings.Trim(u.Path, "/")
+	if u.Scheme != "mem" {
+		u.Path = ""
+	}
+	bucket, err := blob.OpenBucket(ctx, u.String())
+	if err != nil {
+		return nil, fmt.Errorf("source: open %s: %w", u.Redacted(), err)
+	}
+	return FromBucket(bucket, prefix, u.Redacted()), nil
+}
+
+// FromBucket makes a source of the objects below prefix in an opened bucket, which the source closes.
+func FromBucket(bucket *blob.Bucket, prefix, name string) *Source {
+	if prefix = strings.Trim(prefix, "/"); prefix != "" {
+		bucket = blob.PrefixedBucket(bucket, prefix+"/")
+	}
+	return &Source{root: &bucketReader{bucket}, name: name}
+}
+
+// String names the source without credentials.
+func (s *Source) String() string { return s.name }
+
+// Close releases the source's connections.
+func (s *Source) Close() error { return s.root.close() }
+
+// List returns the objects and the names of the folders directly below a folder ("" for the root).
+func (s *Source) List(ctx context.Context, folder string) (objects []Object, folders []string, err error) {
+	prefix := ""
+	if folder != "" {
+		prefix = strings.TrimSuffix(folder, "/") + "/"
+	}
+	err = s.root.list(ctx, prefix, func(o Object, isFolder bool) error {
+		if isFolder {
+			folders = append(folders, path.Base(o.Key))
+		} else {
+			objects = append(objects, o)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("source: list %q: %w", folder, err)
+	}
+	return objects, folders, nil
+}
+
+// Stat returns one object, or an error that wraps ErrNotFound.
+func (s *Source) Stat(ctx context.Context, key string) (Object, error) {
+	o, err := s.root.stat(ctx, key)
+	if err != nil {
+		return Object{}, fmt.Errorf("source: %s: %w", key, err)
+	}
+	return o, nil
+}
+
+// ReadRange reads n bytes from offset into buf, growing it if it is too small, and returns them. A
+// shorter object is an error that wraps io.ErrUnexpectedEOF.
+func (s *Source) ReadRange(ctx context.Context, key string, offset, n int64, buf []byte) ([]byte, error) {
+	if int64(cap(buf)) < n {
+		buf = make([]byte, n)
+	}
+	buf = buf[:n]
+	if _, err := s.root.readRange(ctx, key, buf, offset); err != nil {
+		return nil, fmt.Errorf("source: read %s: %w", key, err)
+	}
+	return buf, nil
+}
+
+// ReadAll reads a whole object of at most max bytes.
+func (s *Source) ReadAll(ctx context.Context, key string, max int64) ([]byte, error) {
+	o, err := s.Stat(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if o.Size > max {
+		return nil, fmt.Errorf("source: %s has %d bytes, more than the %d that are allowed here", key, o.Size, max)
+	}
+	return s.ReadRange(ctx, key, 0, o.Size, nil)
+}
+
+// ReaderAt returns a view of an object whose reads are range requests.
+func (s *Source) ReaderAt(ctx context.Context, key string) io.ReaderAt {
+	return &objectReader{ctx: ctx, source: s, key: key}
+}
+
+type objectReader struct {
+	ctx    context.Context
+	source *Source
+	key    string
+}
+
+func (r *objectReader) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := r.source.root.readRange(r.ctx, r.key, p, offset)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+var opened sync.Map // location → func() (*Source, error)
+
+// Shared returns the process's one source for a location, opening it at the first call. It is never
+// closed.
+func Shared(ctx context.Context, location string) (*Source, error) {
+	open, _ := opened.LoadOrStore(location, sync.OnceValues(func() (*Source, error) {
+		return Open(context.WithoutCancel(ctx), location)
+	}))
+	return open.(func() (*Source, error))()
+}
