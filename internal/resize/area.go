@@ -58,60 +58,74 @@ func meanUint8(dst []uint8, sums []int64, cell int) {
 		if cell == 4 {
 			dst[k] = uint8((s + 2) >> 2)
 		} else {
-			dst[k] = uint8(math.RoundToEven(float64(float32(s) * share)))
+			dst[k] = uint8(round(float32(s) * share))
 		}
 	}
 }
 
-// part is the share of source pixel si in destination pixel di.
-type part struct {
-	si, di int
-	share  float32
+// cell says which source pixels make up a destination pixel, with which shares: head of pixel first-1, each
+// of the pixels from first up to last, tail of pixel last. A share of 0 stands for a pixel that has no part.
+type cell struct {
+	first, last      int
+	head, each, tail float32
 }
 
-// parts cuts an axis that shrinks into the parts of its source pixels, in the order in which OpenCV adds
-// them. Slivers of less than a thousandth of a pixel are left out, as there.
-func (a axis) parts() []part {
-	parts := make([]part, 0, a.from+2*a.to)
-	for d := range a.to {
-		start := float64(d) * a.scale
+// cells cuts an axis that shrinks. Slivers of less than a thousandth of a pixel are left out, as in OpenCV.
+func (a axis) cells() []cell {
+	cells := make([]cell, a.to)
+	for d := range cells {
+		start := float64(float64(d) * a.scale)
 		end := start + a.scale
 		width := min(a.scale, float64(a.from)-start)
 		last := min(int(math.Floor(end)), a.from-1)
 		first := min(int(math.Ceil(start)), last)
+		c := cell{first: first, last: last, each: float32(1 / width)}
 		if float64(first)-start > 1e-3 {
-			parts = append(parts, part{first - 1, d, float32((float64(first) - start) / width)})
-		}
-		for i := first; i < last; i++ {
-			parts = append(parts, part{i, d, float32(1 / width)})
+			c.head = float32((float64(first) - start) / width)
 		}
 		if end-float64(last) > 1e-3 {
-			parts = append(parts, part{last, d, float32(min(end-float64(last), 1, width) / width)})
+			c.tail = float32(min(end-float64(last), 1, width) / width)
 		}
+		cells[d] = c
 	}
-	return parts
+	return cells
 }
 
 // areaParts hands weighted means of cells that cut through source pixels to put, row by row. put must not
 // keep values.
 func areaParts[T sample](src []T, columns int, y, x axis, bias int32, put func(row int, values []float32)) {
-	across := x.parts()
-	line, sum := make([]float32, x.to), make([]float32, x.to)
-	row := 0
-	for _, p := range y.parts() {
-		if p.di != row {
-			put(row, sum)
-			clear(sum)
-			row = p.di
-		}
-		clear(line)
-		from := src[p.si*columns:][:columns]
-		for _, q := range across {
-			line[q.di] += float32(float32(int32(from[q.si])+bias) * q.share)
-		}
-		for k, v := range line {
-			sum[k] += float32(v * p.share)
+	across := x.cells()
+	sum := make([]float32, x.to)
+	add := func(row int, share float32) {
+		if share > 0 {
+			addCells(sum, src[row*columns:][:columns], across, bias, share)
 		}
 	}
-	put(row, sum)
+	for d, c := range y.cells() {
+		clear(sum)
+		add(c.first-1, c.head)
+		for row := c.first; row < c.last; row++ {
+			add(row, c.each)
+		}
+		add(c.last, c.tail)
+		put(d, sum)
+	}
+}
+
+// addCells adds share of the row's means to sum. Pixels are added from left to right, as OpenCV does.
+func addCells[T sample](sum []float32, row []T, cells []cell, bias int32, share float32) {
+	for k := range cells {
+		c := &cells[k]
+		var v float32
+		if c.head > 0 {
+			v = float32(int32(row[c.first-1])+bias) * c.head
+		}
+		for _, p := range row[c.first:c.last] {
+			v += float32(float32(int32(p)+bias) * c.each)
+		}
+		if c.tail > 0 {
+			v += float32(float32(int32(row[c.last])+bias) * c.tail)
+		}
+		sum[k] += float32(v * share)
+	}
 }

@@ -2,52 +2,93 @@ package resize
 
 import "github.com/cspine/cspine/internal/volume"
 
-// blend joins two rows or two columns: dst[k] from p[k] and q[k].
-type blend func(p, q float32, t tap) float32
-
-// step is IPP's arithmetic: p + (q-p)*w with one rounding at the end. The product of two float32 is exact
-// in float64; the sum is rounded to float64 first, which changes a float32 result once in about 2^29.
-func step(p, q float32, t tap) float32 {
-	return float32(float64(float64(q-p)*float64(t.w)) + float64(p))
+// blender is an arithmetic of interpolation: first along a row, then between two rows.
+type blender struct {
+	along   func(dst []float32, pix []uint16, bias int32, x []tap)
+	between func(dst, near, far []float32, t tap)
 }
 
-// weigh is the arithmetic of OpenCV's own loop: each product rounded.
-func weigh(p, q float32, t tap) float32 {
-	return float32(p*t.v) + float32(q*t.w)
+// step is IPP's arithmetic, p + (q-p)*w with one rounding at the end. The product of two float32 is exact
+// in float64; the sum is rounded to float64 first, which changes a float32 once in about 2^29.
+var step = blender{
+	along: func(dst []float32, pix []uint16, bias int32, x []tap) {
+		dst = dst[:len(x)]
+		for k := range x {
+			t := &x[k]
+			p, q := int32(pix[t.i]), int32(pix[t.j])
+			dst[k] = float32(float64(float64(q-p)*float64(t.w)) + float64(p+bias))
+		}
+	},
+	between: func(dst, near, far []float32, t tap) {
+		w := float64(t.w)
+		near, far = near[:len(dst)], far[:len(dst)]
+		for k, p := range near {
+			dst[k] = float32(float64(float64(far[k]-p)*w) + float64(p))
+		}
+	},
 }
 
-// blendPlane interpolates along the rows first, then between two rows.
-func blendPlane(src *volume.Slice, y, x []tap, mix blend, put func(row int, values []float32)) {
-	near, far := make([]float32, len(x)), make([]float32, len(x))
-	out := make([]float32, len(x))
+// weigh is the arithmetic of OpenCV's own loop, p*v + q*w with each product rounded.
+var weigh = blender{
+	along: func(dst []float32, pix []uint16, bias int32, x []tap) {
+		for k, t := range x {
+			p, q := float32(int32(pix[t.i])+bias), float32(int32(pix[t.j])+bias)
+			dst[k] = float32(p*t.v) + float32(q*t.w)
+		}
+	},
+	between: func(dst, near, far []float32, t tap) {
+		for k, p := range near {
+			dst[k] = float32(p*t.v) + float32(far[k]*t.w)
+		}
+	},
+}
+
+// plane hands the interpolated rows of src to put, first to last. put must not keep values.
+func (b blender) plane(src *volume.Slice, y, x []tap, put func(row int, values []float32)) {
+	buf := make([]float32, 3*len(x))
+	near, far, out := buf[:len(x)], buf[len(x):2*len(x)], buf[2*len(x):]
 	nearRow, farRow := -1, -1
 	for d, t := range y {
 		if t.i == farRow {
 			near, far, nearRow, farRow = far, near, farRow, nearRow
 		}
 		if t.i != nearRow {
-			blendRow(near, src.Pix[t.i*src.Columns:][:src.Columns], src.Bias, x, mix)
+			b.along(near, src.Pix[t.i*src.Columns:][:src.Columns], src.Bias, x)
 			nearRow = t.i
 		}
-		if t.j == nearRow {
-			for k := range out {
-				out[k] = mix(near[k], near[k], t)
-			}
-		} else {
+		next := near
+		if t.j != nearRow {
 			if t.j != farRow {
-				blendRow(far, src.Pix[t.j*src.Columns:][:src.Columns], src.Bias, x, mix)
+				b.along(far, src.Pix[t.j*src.Columns:][:src.Columns], src.Bias, x)
 				farRow = t.j
 			}
-			for k := range out {
-				out[k] = mix(near[k], far[k], t)
-			}
+			next = far
 		}
+		b.between(out, near, next, t)
 		put(d, out)
 	}
 }
 
-func blendRow(dst []float32, pix []uint16, bias int32, x []tap, mix blend) {
-	for k, t := range x {
-		dst[k] = mix(float32(int32(pix[t.i])+bias), float32(int32(pix[t.j])+bias), t)
+// centred reports whether every destination pixel lies in the middle of four source pixels: 512 to 128.
+func centred(src *volume.Slice, rows, columns int) bool {
+	y, x := newAxis(src.Rows, rows), newAxis(src.Columns, columns)
+	return y.whole > 0 && y.whole%2 == 0 && x.whole > 0 && x.whole%2 == 0
+}
+
+// quads is step for a centred src, where no float rounds: the mean of four, half to even. It works on
+// biased values, since the bias is even.
+func quads(dst, src *volume.Slice) {
+	check(len(src.Pix), src.Rows, src.Columns)
+	down, across := src.Rows/dst.Rows, src.Columns/dst.Columns
+	for r := range dst.Rows {
+		upper := src.Pix[(r*down+down/2-1)*src.Columns:][:src.Columns]
+		lower := src.Pix[(r*down+down/2)*src.Columns:][:src.Columns]
+		out := dst.Pix[r*dst.Columns:][:dst.Columns]
+		at := across / 2
+		for k := range out {
+			s := uint32(upper[at-1]) + uint32(upper[at]) + uint32(lower[at-1]) + uint32(lower[at])
+			out[k] = uint16((s + 1 + s>>2&1) >> 2)
+			at += across
+		}
 	}
 }

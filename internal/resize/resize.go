@@ -42,12 +42,15 @@ func (f Filter) Known() bool { return f == Linear || f == Area }
 // (Bias -32768) arrays. The result's Pix is new; its Bias is src's.
 func Slice(src *volume.Slice, rows, columns int, f Filter) volume.Slice {
 	dst := volume.Slice{Rows: rows, Columns: columns, Pix: make([]uint16, rows*columns), Bias: src.Bias}
+	if f == Linear && centred(src, rows, columns) {
+		quads(&dst, src)
+		return dst
+	}
 	slice(src, rows, columns, f, func(row int, values []float32) {
 		out := dst.Pix[row*columns:][:len(values)]
-		low := float64(src.Bias)
 		for i, v := range values {
 			// Weights that do not add up to one exactly may leave the 16 bits.
-			out[i] = uint16(min(max(math.RoundToEven(float64(v))-low, 0), 65535))
+			out[i] = uint16(min(max(round(v)-src.Bias, 0), 65535))
 		}
 	})
 	return dst
@@ -78,7 +81,7 @@ func AreaUint8(src []uint8, rows, columns int, dst []uint8, dstRows, dstColumns 
 		areaParts(src, columns, y, x, 0, func(row int, values []float32) {
 			out := dst[row*dstColumns:]
 			for i, v := range values {
-				out[i] = uint8(min(max(math.RoundToEven(float64(v)), 0), 255))
+				out[i] = uint8(min(max(round(v), 0), 255))
 			}
 		})
 	default:
@@ -120,13 +123,19 @@ func slice(src *volume.Slice, rows, columns int, f Filter, put func(row int, val
 	case f == Area && y.scale >= 1 && x.scale >= 1:
 		areaParts(src.Pix, src.Columns, y, x, src.Bias, put)
 	case f == Area:
-		blendPlane(src, y.rowTaps(y.area), x.taps(x.area), weigh, put)
+		weigh.plane(src, y.rowTaps(y.area), x.taps(x.area), put)
 	case src.Rows == 1 || src.Columns == 1:
 		// IPP wants two pixels along each axis; OpenCV's own loop takes the rest.
-		blendPlane(src, y.rowTaps(y.linear), x.taps(x.linear), weigh, put)
+		weigh.plane(src, y.rowTaps(y.linear), x.taps(x.linear), put)
 	default:
-		blendPlane(src, y.taps(y.precise), x.taps(x.precise), step, put)
+		step.plane(src, y.taps(y.precise), x.taps(x.precise), put)
 	}
+}
+
+// round rounds half to even. v must lie far within int32.
+func round(v float32) int32 {
+	// At 3*2^51 a float64's last bit counts one, so that the addition rounds and the low bits are the result.
+	return int32(math.Float64bits(float64(v) + 3<<51))
 }
 
 func check(n, rows, columns int) {
