@@ -1,0 +1,99 @@
+package dicom
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// locatePixels completes f with the place of the pixel data, and checks that all of them are there.
+func (s *scanner) locatePixels(f *PixelFormat) error {
+	h := s.pixels
+	f.Offset, f.Length = h.value, int64(h.length)
+	if h.tag != tagPixelData {
+		return nil // none, or floating point ones: check refuses both
+	}
+	if h.length == undefinedLength {
+		f.Encapsulated = true
+		return s.followFragments(f)
+	}
+	if f.TransferSyntax != ImplicitLittleEndian && f.TransferSyntax != ExplicitLittleEndian {
+		return nil // check refuses it
+	}
+	if f.Samples != 1 {
+		return nil // colour may be subsampled; check refuses it
+	}
+	want := f.nativeLength()
+	if f.Length < want {
+		return truncated(h.tag, h.value, "the pixel data have %d bytes, %d rows x %d columns x %d samples x %d frames of %d bits need %d",
+			f.Length, f.Rows, f.Columns, f.Samples, f.Frames, f.BitsAllocated, want)
+	}
+	// Some writers pad, by a row for one. A frame too many is no padding.
+	if surplus := f.Length - want; want > 0 && surplus > 0 && surplus >= want/int64(f.Frames) {
+		return malformed(h.tag, h.value, "the pixel data have %d bytes, %d frames need %d", f.Length, f.Frames, want)
+	}
+	return nil
+}
+
+// nativeLength is the number of bytes of uncompressed pixel data, without padding.
+func (f *PixelFormat) nativeLength() int64 {
+	// At most 2^16 in each but the frames, below 2^31: the products of the first four fit.
+	pixels := float64(f.Rows) * float64(f.Columns) * float64(f.Samples) * float64(f.Frames)
+	if bits := pixels * float64(f.BitsAllocated); bits < 1<<60 {
+		return (int64(pixels)*int64(f.BitsAllocated) + 7) / 8
+	}
+	return math.MaxInt64
+}
+
+// followFragments walks the heads of the fragments to the delimiter (PS3.5, section A.4) and sets the length.
+func (s *scanner) followFragments(f *PixelFormat) error {
+	off := f.Offset
+	for n := 0; ; n++ {
+		if n > maxElements {
+			return malformed(tagPixelData, off, "more than %d fragments", maxElements)
+		}
+		b, err := s.exactly(tagPixelData, off, 8)
+		if err != nil {
+			return err
+		}
+		le := binary.LittleEndian
+		t, length := tag(le.Uint16(b))<<16|tag(le.Uint16(b[2:])), le.Uint32(b[4:])
+		off += 8
+		switch {
+		case t == tagSequenceEnd:
+			f.Length = off - f.Offset
+			return nil
+		case t != tagItem || length == undefinedLength:
+			return malformed(t, off, "not a fragment of pixel data")
+		case int64(length) > s.size-off:
+			return truncated(tagPixelData, off, "a fragment should have %d bytes, the file has %d more", length, s.size-off)
+		}
+		off += int64(length)
+	}
+}
+
+// check refuses formats DecodeFrame does not read.
+func (f *PixelFormat) check() error {
+	refuse := func(code string, t tag, remedy, format string, args ...any) error {
+		return &Error{Code: code, Tag: t.String(), Detail: fmt.Sprintf(format, args...), Remedy: remedy}
+	}
+	switch {
+	case f.Offset == 0:
+		return refuse(NoPixels, tagPixelData, "leave objects without an image out of the study's folder", "the object has no pixel data")
+	case f.Rows == 0 || f.Columns == 0 || f.BitsAllocated == 0:
+		return refuse(Malformed, tagRows, remedyCopyAgain, "%d rows x %d columns of %d bits", f.Rows, f.Columns, f.BitsAllocated)
+	case !f.TransferSyntax.Supported():
+		return f.TransferSyntax.unsupported()
+	case f.Samples != 1:
+		return refuse(UnsupportedPixels, tagSamples, "export the original slices", "%d samples a pixel: colour is no CT", f.Samples)
+	case f.Photometric != "MONOCHROME1" && f.Photometric != "MONOCHROME2":
+		return refuse(UnsupportedPixels, tagPhotometric, "export the original slices", "photometric interpretation is %s", code(f.Photometric))
+	case f.BitsAllocated != 8 && f.BitsAllocated != 16:
+		return refuse(UnsupportedPixels, tagBitsAllocated, remedyTranscode, "%d bits allocated, 8 and 16 are read", f.BitsAllocated)
+	case f.BitsStored < 1 || f.BitsStored > f.BitsAllocated || f.HighBit != f.BitsStored-1:
+		return refuse(UnsupportedPixels, tagBitsStored, remedyTranscode, "%d bits stored, high bit %d, in %d", f.BitsStored, f.HighBit, f.BitsAllocated)
+	case f.Encapsulated != f.TransferSyntax.encapsulated():
+		return refuse(Malformed, tagPixelData, remedyCopyAgain, "the pixel data have not the form of their transfer syntax %s", f.TransferSyntax)
+	}
+	return nil
+}
