@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# The one door to cspine.
+#
+#   ./run.sh                  the demo: synthetic CT studies in, shards and pictures out
+#   ./run.sh test             all tests
+#   ./run.sh setup            only fetch and build what the other two need
+#   ./run.sh <command> …      cspine <command> …, built when its sources changed
+#
+# Everything that is fetched or built goes into .native and .build of this checkout. Once set up, nothing
+# here needs the network, and nothing ever needs root.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+native=$here/.native
+build=$here/.build
+linter=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+
+say() { printf '== %s\n' "$*" >&2; }
+die() { printf 'run.sh: %s\n' "$*" >&2; exit 1; }
+
+need_go() {
+	command -v go >/dev/null || die "Go is missing: install Go 1.26 or later, then run this again"
+	local version
+	version=$(go env GOVERSION)
+	[[ $(printf '%s\ngo1.26\n' "$version" | sort -V | head -n 1) == go1.26 ]] ||
+		die "Go 1.26 or later is needed, this is $version"
+}
+
+# Built where the caller stands, so that relative paths among the arguments keep their meaning.
+build_cspine() {
+	need_go
+	mkdir -p "$build"
+	if [[ ! -x $build/cspine ]]; then say "building cspine (the first time takes a few minutes)"; fi
+	CGO_ENABLED=0 go -C "$here" build -trimpath -o "$build/cspine" ./cmd/cspine
+}
+
+# The inference library is optional: without it `--segmenter labels` works, and a model is refused with a
+# message that names this command.
+setup_native() {
+	CSPINE_NATIVE_DIR=${CSPINE_NATIVE_DIR:-$native/openvino}
+	export CSPINE_NATIVE_DIR
+	bash "$here/native/setup.sh" "$CSPINE_NATIVE_DIR" ||
+		say "no OpenVINO library: models can't run, --segmenter labels can"
+}
+
+# Python is only used by tests, to read shards with other people's readers.
+setup_python() {
+	local venv=$native/python stamp
+	stamp=$(sha256sum "$here/native/python-test.lock" | cut -d' ' -f1)
+	if [[ $(cat "$venv/.stamp" 2>/dev/null) != "$stamp" ]]; then
+		command -v python3 >/dev/null || { say "no python3: the tests that read shards with pyarrow are skipped"; return; }
+		say "fetching pyarrow and datasets for the tests into .native/python"
+		rm -rf "$venv"
+		python3 -m venv "$venv" &&
+			"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$here/native/python-test.lock" &&
+			echo "$stamp" >"$venv/.stamp" ||
+			{ say "could not set up Python: the tests that read shards with pyarrow are skipped"; rm -rf "$venv"; return; }
+	fi
+	export CSPINE_PYTHON=$venv/bin/python
+}
+
+lint() {
+	if [[ ! -x $build/golangci-lint ]]; then
+		say "building the linter (once)"
+		GOBIN=$build CGO_ENABLED=0 GOFLAGS=-buildvcs=false go install "$linter" ||
+			{ say "could not get the linter: skipped"; return 0; }
+	fi
+	say "import rules and lint"
+	(cd "$here" && "$build/golangci-lint" run --timeout 15m ./...)
+}
+
+run_tests() {
+	need_go
+	setup_native
+	setup_python
+	cd "$here"
+	[[ -d $here/../shared/data && -z ${CSPINE_TESTDATA:-} ]] && export CSPINE_TESTDATA=$here/../shared/data
+	unformatted=$(gofmt -l $(git ls-files '*.go'))
+	[[ -z $unformatted ]] || die "not gofmt-ed: $unformatted"
+	say "go vet"
+	go vet ./...
+	lint
+	say "tests"
+	go test ./...
+	if command -v gcc >/dev/null; then
+		say "race detector"
+		CGO_ENABLED=1 go test -race -short ./artifacts/... ./transforms/...
+	else
+		say "no gcc: the race detector is skipped"
+	fi
+}
+
+demo() {
+	local dir=$here/.demo
+	build_cspine
+	setup_native
+	if [[ ! -f $dir/data/train.csv ]]; then
+		say "six synthetic neck CT studies into .demo/data"
+		"$build/cspine" phantom --out "$dir/data.tmp" --studies 6 --slices 200 --masks 6 --seed 7 --syntax mixed
+		rm -rf "$dir/data"
+		mv "$dir/data.tmp" "$dir/data"
+	fi
+	say "cspine prepare: DICOM to shards; run it again and see how little is left to do"
+	"$build/cspine" prepare --data "$dir/data" --store "$dir/store" --segmenter labels --run demo --pictures "$dir/pictures"
+	say "shards: .demo/store/datasets/demo   pictures: .demo/pictures"
+}
+
+case ${1-} in
+"") demo ;;
+test) run_tests ;;
+setup) build_cspine; setup_native; setup_python ;;
+-h | --help) sed -n '2,10p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' ;;
+*)
+	build_cspine
+	export CSPINE_NATIVE_DIR=${CSPINE_NATIVE_DIR:-$native/openvino}
+	exec "$build/cspine" "$@"
+	;;
+esac

@@ -1,0 +1,59 @@
+package transforms
+
+import (
+	"reflect"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/cspine/cspine/artifacts"
+)
+
+// Study is the element that travels from step to step: a name, and the digests of what the steps so far
+// made of it.
+type Study struct {
+	Folder string // where its files lie in the data set
+	UID    string // StudyInstanceUID, once the study is indexed
+
+	Index  string
+	Volume string
+	Mask   string
+	Boxes  string
+	// Segmenter is the digest of what the mask comes from: a model, or a file of labels.
+	Segmenter string
+}
+
+// Name is what the study is called in reports.
+func (s Study) Name() string {
+	if s.UID != "" {
+		return s.UID
+	}
+	if s.Folder == "" {
+		return "."
+	}
+	return s.Folder
+}
+
+// Sample is one vertebra on its way into a shard. One that was not found travels too, with no crop, so
+// that the data set can say how many there are.
+type Sample struct {
+	Folder, UID string
+	Level       int
+	Found       bool
+
+	Crop, Mask, Segmenter string
+	Box                   []int // row0, row1, column0, column1, slice0, slice1 in the 128 grid, half-open
+	SourceBox             []int // the same in the study's own pixels and slices
+	ZPositions            []int // the slices of the study at the crop's positions
+}
+
+func init() {
+	beam.RegisterType(reflect.TypeFor[Study]())
+	beam.RegisterType(reflect.TypeFor[Sample]())
+	beam.RegisterType(reflect.TypeFor[artifacts.Row]())
+	register.Emitter1[Study]()
+	register.Emitter1[artifacts.Row]()
+	register.Emitter2[int, Sample]()
+	register.Iter1[Sample]()
+	register.Iter1[artifacts.Row]()
+}
