@@ -1,0 +1,129 @@
+package phantom
+
+import "math"
+
+// scanner is what the machine adds: a table, a kernel, noise.
+type scanner struct {
+	tableY     float64 // world, of the couch's upper surface at its middle
+	tableR     float64 // radius of its curve
+	kernel     []float32
+	gain       float32 // by which the kernel changes the noise's deviation
+	noiseHU    float64 // in the neck
+	streakHU   float64 // in the shoulders
+	collar     bool
+	fieldScale float64
+}
+
+// newKernel is half a symmetric bone kernel, its middle first: a narrow Gaussian less a wide one, so that edges overshoot.
+func newKernel(d *dice, pixel float64) (kernel []float32, gain float32) {
+	narrow, wide, share := d.between(0.24, 0.33)/pixel, d.between(0.75, 0.95)/pixel, d.between(0.18, 0.42)
+	const taps = 5
+	k := make([]float64, taps)
+	var a, b [taps]float64
+	var sumA, sumB float64
+	for i := range k {
+		x := float64(i)
+		a[i], b[i] = math.Exp(-x*x/(2*narrow*narrow)), math.Exp(-x*x/(2*wide*wide))
+		times := 2.0
+		if i == 0 {
+			times = 1
+		}
+		sumA, sumB = sumA+times*a[i], sumB+times*b[i]
+	}
+	var power float64
+	kernel = make([]float32, taps)
+	for i := range k {
+		k[i] = (1+share)*a[i]/sumA - share*b[i]/sumB
+		kernel[i] = float32(k[i])
+		power += k[i] * k[i]
+		if i > 0 {
+			power += k[i] * k[i]
+		}
+	}
+	return kernel, float32(power) // separable: both passes scale the deviation by √power
+}
+
+// paintTable paints the couch: a thin hard shell round light foam, and a mattress on it.
+func (c *canvas) paintTable(s *Study) {
+	m := &s.scanner
+	for row := range c.size {
+		y := c.y0 + float64(row)*c.pixel
+		if y < m.tableY-60 {
+			continue
+		}
+		for column := range c.size {
+			x := c.x0 + float64(column)*c.pixel
+			depth := float32(math.Hypot(x, y-(m.tableY-m.tableR)) - m.tableR) // below the surface
+			i := row*c.size + column
+			switch {
+			case depth < -9 || depth > 46:
+			case depth < 0:
+				c.hu[i] = -935
+			case depth < 2.2 || depth > 43.8:
+				c.hu[i] = -140
+			default:
+				c.hu[i] = -955
+			}
+		}
+	}
+}
+
+// expose adds noise and streaks and applies the kernel.
+func (c *canvas) expose(s *Study, z int) {
+	m := &s.scanner
+	wide := 2 * s.outline.wide(c.sec.level) * c.sec.size
+	// More body, fewer photons; the tube current makes up for most of it.
+	dim := math.Exp(0.0042 * (min(wide, 420) - 120))
+	sigma := float32(m.noiseHU*dim) / m.gain
+	streak := m.streakHU * ramp(150, 380, wide)
+	n := c.size
+	state := newDice(s.seed, uint64(s.index), 0x6e6f697365, uint64(z))
+	base := state.next()
+	const knot = 64
+	knots := make([]float32, n/knot+2)
+	smallest := 1 / float32(4)
+	for row := range n {
+		for i := range knots {
+			knots[i] = float32(state.around(0, 1)*0.6) + knots[i]*0.6
+		}
+		far := float32(row-n/2) / float32(n/2)
+		for column := range n {
+			i := row*n + column
+			x := float32(column-n/2) / float32(n/2)
+			bright := 1 - 0.45*min(1, far*far+x*x) // the middle sees the fewest photons
+			bits := scramble(base + uint64(i)*0x9e3779b97f4a7c15)
+			white := float32(popcount(bits)-32) * smallest
+			k := column / knot
+			t := float32(column-k*knot) / knot
+			c.hu[i] += white*sigma*bright + float32(streak)*blend(knots[k], knots[k+1], t)
+		}
+	}
+	c.convolve(m.kernel)
+}
+
+// convolve applies a separable kernel along rows, then along columns. The rim, narrower than the kernel, is left as it is.
+func (c *canvas) convolve(k []float32) {
+	n, reach := c.size, len(k)-1
+	k0, k1, k2, k3, k4 := k[0], k[1], k[2], k[3], k[4]
+	src, dst := c.hu, c.work
+	for row := range n {
+		in, out := src[row*n:(row+1)*n], dst[row*n:(row+1)*n]
+		copy(out, in)
+		for i := reach; i < n-reach; i++ {
+			w := in[i-4 : i+5 : i+5]
+			out[i] = k0*w[4] + k1*(w[3]+w[5]) + k2*(w[2]+w[6]) + k3*(w[1]+w[7]) + k4*(w[0]+w[8])
+		}
+	}
+	for row := range n {
+		out := src[row*n : (row+1)*n]
+		if row < reach || row >= n-reach {
+			copy(out, dst[row*n:(row+1)*n])
+			continue
+		}
+		line := func(d int) []float32 { return dst[(row+d)*n:][:n] }
+		a, b, d, e, f, g, h, l, m := line(-4), line(-3), line(-2), line(-1), line(0), line(1), line(2), line(3), line(4)
+		for i := range out {
+			out[i] = k0*f[i] + k1*(e[i]+g[i]) + k2*(d[i]+h[i]) + k3*(b[i]+l[i]) + k4*(a[i]+m[i])
+		}
+	}
+}

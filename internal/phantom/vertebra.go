@@ -1,0 +1,149 @@
+package phantom
+
+import "math"
+
+// build is the shape of a vertebra with a body, C3 to T5, in millimetres of its own frame: origin at the body's
+// centre, x left, y back, z up the spine. Only the left half is described; the right mirrors it.
+//
+// The sizes are rounded from Francis 1955 and Panjabi et al. 1991 (bodies, canals, pedicles, spinous and
+// transverse processes of C2–T1), Ebraheim et al. 1996 and Xu et al. 1995 (pillars, transverse foramina).
+type build struct {
+	bodyHalfWidth, bodyHalfDepth, bodyHalfHeight float64
+	uncus                                        float64 // how far the lips beside the upper endplate rise
+	canalHalfWidth, canalDepth                   float64
+	pedicleRadius                                float64
+	pillarX, pillarY                             float64 // centre of the articular pillar
+	pillarHalfWidth, pillarHalfHeight            float64
+	facetSlope                                   float64 // degrees from the endplate's plane
+	laminaRadius, laminaFlat                     float64 // half its thickness; its height over its thickness
+	spinousLength, spinousDroop, spinousRadius   float64 // from the canal's back; degrees; half its width
+	bifid                                        float64 // half the distance of the two tips, 0: one tip
+	transverse                                   vec     // tip of the posterior bar
+	transverseRadius                             float64
+	tubercle                                     vec     // tip of the anterior bar
+	foramenX, foramenY, foramenRadius            float64 // transverse foramen; no radius: none
+}
+
+// builds has no entry for C1 and C2, which are like no other (atlas.go, axis.go).
+var builds = [vertebrae]build{
+	c3: {9.0, 7.8, 6.8, 4.6, 11.6, 14.3, 2.9, 18.6, 12.0, 5.6, 7.6, 42, 1.9, 3.0, 14, 18, 2.3, 4.2, vec{27, 5, -4}, 2.3, vec{23.5, -3, -4.5}, 15.4, 0.6, 3.0},
+	c4: {9.4, 8.0, 6.6, 4.8, 11.9, 14.0, 2.9, 19.0, 12.2, 5.7, 7.5, 43, 1.9, 3.0, 15, 20, 2.3, 4.6, vec{27.5, 5, -4}, 2.3, vec{24, -4, -5}, 15.8, 0.4, 3.0},
+	c5: {9.9, 8.1, 6.4, 5.0, 12.2, 14.0, 3.0, 19.6, 12.4, 5.8, 7.5, 43, 1.9, 3.0, 17, 22, 2.4, 4.6, vec{28.5, 5.5, -3.5}, 2.4, vec{24.5, -5, -5}, 16.4, 0.3, 3.1},
+	c6: {10.8, 8.3, 6.6, 4.8, 12.4, 14.0, 3.1, 20.0, 12.7, 5.8, 7.8, 46, 2.0, 3.1, 24, 25, 2.5, 3.2, vec{30, 6.5, -3}, 2.6, vec{25.5, -6, -5}, 17.2, 0.4, 3.2},
+	c7: {12.3, 8.5, 7.4, 3.4, 12.2, 14.5, 3.4, 20.0, 13.2, 5.6, 8.2, 53, 2.2, 3.2, 35, 27, 2.7, 0, vec{35, 10.5, -1}, 3.6, vec{25, -1, -3}, 19.2, 0.8, 1.9},
+	t1: {13.4, 8.8, 8.2, 2.0, 10.6, 15.0, 4.0, 17.5, 14.5, 5.2, 8.8, 58, 2.4, 3.6, 35, 33, 2.9, 0, vec{36, 17, 2.5}, 4.4, vec{}, 0, 0, 0},
+	t2: {13.2, 9.4, 8.8, 0.8, 9.2, 15.0, 4.0, 15.0, 15.5, 4.8, 9.2, 63, 2.4, 4.0, 34, 41, 2.8, 0, vec{32.5, 20, 3}, 4.4, vec{}, 0, 0, 0},
+	t3: {12.6, 10.2, 9.0, 0, 8.8, 15.0, 3.8, 13.8, 16.5, 4.5, 9.4, 64, 2.4, 4.2, 34, 46, 2.7, 0, vec{30.5, 21, 3}, 4.2, vec{}, 0, 0, 0},
+	t4: {12.4, 10.8, 9.3, 0, 8.6, 15.0, 3.7, 13.2, 17.0, 4.4, 9.6, 64, 2.4, 4.2, 34, 50, 2.7, 0, vec{29.5, 22, 3}, 4.2, vec{}, 0, 0, 0},
+	t5: {12.6, 11.4, 9.6, 0, 8.6, 15.0, 3.7, 13.0, 17.6, 4.4, 9.8, 64, 2.4, 4.2, 34, 52, 2.7, 0, vec{29, 22, 3}, 4.2, vec{}, 0, 0, 0},
+}
+
+// vary returns one patient's version of a vertebra.
+func (b build) vary(d *dice) build {
+	for _, v := range []*float64{
+		&b.bodyHalfWidth, &b.bodyHalfDepth, &b.uncus, &b.canalHalfWidth, &b.canalDepth, &b.pedicleRadius, &b.laminaRadius,
+	} {
+		*v *= d.around(1, 0.04)
+	}
+	for _, v := range []*float64{&b.spinousLength, &b.spinousDroop, &b.bifid, &b.foramenRadius, &b.transverseRadius, &b.transverse.x} {
+		*v *= d.around(1, 0.07)
+	}
+	return b
+}
+
+// typical is a vertebra with a body, its parts worked out.
+type typical struct {
+	build
+	slope, lipscale    float64 // tangent of the facets' slope; what makes the sheared pillar's distance true
+	pedicle, lamina    bar
+	spinous, tip       bar
+	front, back, strut bar // the bars of the transverse process
+	canalY             float64
+}
+
+func newTypical(b build) *typical {
+	t := &typical{build: b}
+	t.slope = math.Tan(b.facetSlope * math.Pi / 180)
+	t.lipscale = 1 / math.Sqrt(1+t.slope*t.slope)
+	t.canalY = b.bodyHalfDepth + b.canalDepth*0.5
+	rear := b.bodyHalfDepth + b.canalDepth + b.laminaRadius*0.6
+	sin, cos := math.Sincos(b.spinousDroop * math.Pi / 180)
+
+	t.pedicle = newBar(vec{b.bodyHalfWidth - 3, b.bodyHalfDepth - 3, 1.8}, vec{b.pillarX - 1, b.pillarY, 0.5}, b.pedicleRadius, b.pedicleRadius, 1.25)
+	t.lamina = newBar(vec{b.pillarX - 1.5, b.pillarY + 5, -2}, vec{0.8, rear, -3.5}, b.laminaRadius*1.15, b.laminaRadius, b.laminaFlat)
+	root, end := vec{0, rear, -3.5}, vec{0, rear + b.spinousLength*cos, -3.5 - b.spinousLength*sin}
+	if b.bifid > 0 {
+		fork := root.toward(end, 0.62)
+		t.spinous = newBar(root, fork, b.spinousRadius*1.2, b.spinousRadius, 1.9)
+		t.tip = newBar(fork, vec{b.bifid, end.y, end.z}, b.spinousRadius*0.9, b.spinousRadius, 1.35)
+	} else {
+		t.spinous = newBar(root, end, b.spinousRadius*1.15, b.spinousRadius, 1.9)
+		t.tip = newBar(root.toward(end, 0.9), end, b.spinousRadius, b.spinousRadius*1.35, 1.6)
+	}
+	t.back = newBar(vec{b.pillarX - 2, b.pillarY - 5, -2}, b.transverse, b.transverseRadius*0.9, b.transverseRadius, 1)
+	if b.foramenRadius == 0 {
+		t.back = newBar(vec{b.pillarX, b.pillarY + 1, 1}, b.transverse, b.transverseRadius*0.9, b.transverseRadius, 1.15)
+		t.front, t.strut = t.back, t.back
+		return t
+	}
+	t.front = newBar(vec{b.bodyHalfWidth - 2, -1, -1.5}, b.tubercle, 1.9, 2.4, 1)
+	t.strut = newBar(vec{b.tubercle.x - 2, b.tubercle.y + 1, b.tubercle.z - 0.5}, b.transverse.sub(vec{3, 0, 0.5}), 1.7, 1.9, 1)
+	return t
+}
+
+// body is the drum with saddle-shaped endplates: the upper one has the uncinate lips at its sides and falls to
+// the front, the lower one is rounded off where the next uncus reaches up, and has a lip in front.
+func (t *typical) body(x, q vec) float64 {
+	w, d, h := t.bodyHalfWidth, t.bodyHalfDepth, t.bodyHalfHeight
+	level := q.z / h
+	waist := 0.9 * max(0, 1-level*level)
+	across := min(1.3, x.x/w)
+	y := q.y
+	if y > 0 {
+		y += 0.9 * max(0, 1-across*across) // the back wall is hollow
+	}
+	side := roundBox(vec{x: x.x, y: y}, vec{w - waist + 0.9*min(1, max(-1, -level)), d - waist*0.5, 50}, min(w, d)*0.72)
+	lip := ramp(0.5, 1, across)
+	dish := 1 - min(1, (x.x*x.x)/(w*w)+(y*y)/(d*d))
+	top := h + t.uncus*lip*ramp(-1.1, 0.2, q.y/d) - 0.9*dish + 0.09*q.y
+	bottom := -h + t.uncus*0.6*lip + 1.1*dish - 1.2*ramp(0.3, 1, -q.y/d)
+	return meet(side, 0.88*max(q.z-top, bottom-q.z), 1.6)
+}
+
+func (t *typical) distance(q vec) float64 {
+	x := q
+	x.x = math.Abs(q.x)
+	rise := q.z + (q.y-t.pillarY)*t.slope
+	pillar := 0.95 * roundBox(vec{x.x - t.pillarX, q.y - t.pillarY, (rise + 1) * t.lipscale}, vec{t.pillarHalfWidth, 6.3, t.pillarHalfHeight * t.lipscale}, 2.6)
+
+	leaning := x // laminae overlap like tiles: the upper rim lies further to the front
+	leaning.y += 0.28 * (q.z + 3)
+	arch := join(pillar, t.lamina.distance(leaning), 2)
+	arch = join(arch, t.pedicle.distance(x), 2.5)
+	arch = join(arch, t.back.distance(x), 2)
+	if t.foramenRadius > 0 {
+		arch = join(arch, t.front.distance(x), 1.5)
+		arch = join(arch, t.strut.distance(x), 1.5)
+		arch = carve(arch, ellipse(x.x-t.foramenX, q.y-t.foramenY, t.foramenRadius, t.foramenRadius*0.92), 0.8)
+	}
+	spinous := join(t.spinous.distance(x), t.tip.distance(x), 1.5)
+	arch = join(arch, spinous, 2.5)
+	all := join(arch, t.body(x, q), 2)
+	return carve(all, canalDistance(x.x, q.y-t.canalY, t.canalHalfWidth, t.canalDepth*0.5), 1.2)
+}
+
+// canalDistance is the spinal canal's cross-section: a triangle with round corners, its base to the front.
+func canalDistance(x, y, halfWidth, halfDepth float64) float64 {
+	oval := ellipse(x, y+0.12*halfDepth, halfWidth*1.04, halfDepth*1.12)
+	roof := (x*0.62 + y*0.785) - 0.86*halfDepth - 1.6
+	return meet(meet(oval, -y-halfDepth, 3), roof, 3)
+}
+
+// inner says how dense the bone within the cortex is here, 0 for a body's cancellous bone, 1 for an arch's.
+func (t *typical) inner(q vec) float64 { return ramp(t.bodyHalfDepth-3, t.bodyHalfDepth+4, q.y) }
+
+func (t *typical) reach() (lo, hi vec) {
+	rear := t.bodyHalfDepth + t.canalDepth + t.spinousLength + 5
+	side := max(t.transverse.x+t.transverseRadius, t.pillarX+t.pillarHalfWidth) + 2
+	return vec{-side, -t.bodyHalfDepth - 4, -8 - t.spinousLength*math.Sin(t.spinousDroop*math.Pi/180) - 5}, vec{side, rear, t.bodyHalfHeight + 12}
+}

@@ -1,0 +1,291 @@
+package phantom
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cspine/cspine/internal/dicom"
+	"github.com/cspine/cspine/internal/nifti"
+	"github.com/cspine/cspine/internal/volume"
+)
+
+// Options of Write. The zero value of a field means its default.
+type Options struct {
+	Studies int    // 1
+	Slices  int    // of each study; 300
+	Masks   int    // how many studies, the first ones, get a segmentation; none
+	Seed    uint64 // equal seeds give equal files
+	// Syntax is how pixels are stored: "explicit", "implicit", "jpeg-lossless", or "mixed" (the default), which goes
+	// round all three.
+	Syntax  string
+	Size    int // rows and columns; 512
+	Workers int // slices rendered at a time; GOMAXPROCS
+	// Progress, when set, is told of every study written. It is never called twice at a time.
+	Progress func(done, total int)
+}
+
+// Summary is what Write wrote.
+type Summary struct {
+	Studies, Slices, Masks int
+	Fractured              int // studies with a fracture
+	Bytes                  int64
+	StudyUIDs              []string // in order of index
+}
+
+const (
+	uidRoot   = "1.2.826.0.1.3680043."
+	paddingHU = -2000 // what some scanners put outside the circle of reconstruction
+)
+
+// format is how a study's slices are stored.
+type format struct {
+	syntax dicom.TransferSyntax
+	signed bool // 16 bits, intercept 0; else 12 bits, intercept -1024
+	padded bool // outside the circle of reconstruction
+	first  int  // number of slice 0
+}
+
+// Write makes studies and writes them below dir: train_images/<uid>/<n>.dcm, segmentations/<uid>.nii, train.csv.
+// A study's folder that exists is replaced. On an error, what is written so far stays.
+func Write(ctx context.Context, dir string, opts Options) (Summary, error) {
+	opts, err := opts.complete()
+	if err != nil {
+		return Summary{}, err
+	}
+	var sum Summary
+	rows := [][]string{{"StudyInstanceUID", "patient_overall", "C1", "C2", "C3", "C4", "C5", "C6", "C7"}}
+	for _, folder := range []string{"train_images", "segmentations"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			return sum, fmt.Errorf("phantom: %w", err)
+		}
+	}
+	for index := range opts.Studies {
+		s := New(opts.Seed, index, opts.Size, opts.Slices)
+		written, err := s.write(ctx, dir, index < opts.Masks, s.format(opts.Syntax), opts.Workers)
+		if err != nil {
+			return sum, fmt.Errorf("phantom: study %d of seed %d: %w", index, opts.Seed, err)
+		}
+		row := s.labels()
+		rows = append(rows, row)
+		sum.Studies++
+		sum.Slices += opts.Slices
+		sum.Bytes += written
+		sum.StudyUIDs = append(sum.StudyUIDs, s.UID())
+		if index < opts.Masks {
+			sum.Masks++
+		}
+		if row[1] == "1" {
+			sum.Fractured++
+		}
+		if opts.Progress != nil {
+			opts.Progress(sum.Studies, opts.Studies)
+		}
+	}
+	var table bytes.Buffer
+	if err := csv.NewWriter(&table).WriteAll(rows); err != nil {
+		return sum, fmt.Errorf("phantom: train.csv: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "train.csv"), table.Bytes(), 0o644); err != nil {
+		return sum, fmt.Errorf("phantom: %w", err)
+	}
+	return sum, nil
+}
+
+func (o Options) complete() (Options, error) {
+	if o.Studies < 0 || o.Slices < 0 || o.Masks < 0 || o.Size < 0 || o.Workers < 0 {
+		return o, errors.New("phantom: numbers of studies, slices, masks, rows and workers must not be negative")
+	}
+	if o.Studies == 0 {
+		o.Studies = 1
+	}
+	if o.Slices == 0 {
+		o.Slices = 300
+	}
+	if o.Size == 0 {
+		o.Size = 512
+	}
+	if o.Size < 32 || o.Size > 2048 {
+		return o, fmt.Errorf("phantom: size %d, must be 32 to 2048", o.Size)
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	switch o.Syntax {
+	case "":
+		o.Syntax = "mixed"
+	case "mixed", "explicit", "implicit", "jpeg-lossless":
+	default:
+		return o, fmt.Errorf("phantom: syntax %q, must be explicit, implicit, jpeg-lossless or mixed", o.Syntax)
+	}
+	return o, nil
+}
+
+// UID is the study's, the same for every size and number of slices.
+func (s *Study) UID() string {
+	return uidRoot + strconv.FormatUint(newDice(s.seed, uint64(s.index), 0x756964).next()%1e12+1, 10)
+}
+
+func (s *Study) format(syntax string) format {
+	d := newDice(s.seed, uint64(s.index), 0x666f726d6174)
+	f := format{signed: s.index%2 == 1, first: 1}
+	f.padded = f.signed && d.chance(0.5)
+	if d.chance(0.2) { // as in the data set, some start elsewhere
+		f.first = d.pick(2) * d.pick(60)
+	}
+	if syntax == "mixed" {
+		syntax = []string{"explicit", "implicit", "jpeg-lossless"}[s.index%3]
+	}
+	f.syntax = map[string]dicom.TransferSyntax{
+		"explicit":      dicom.ExplicitLittleEndian,
+		"implicit":      dicom.ImplicitLittleEndian,
+		"jpeg-lossless": dicom.JPEGLosslessSV1,
+	}[syntax]
+	return f
+}
+
+// labels is the study's row of train.csv.
+func (s *Study) labels() []string {
+	row := []string{s.UID(), "0"}
+	for _, broken := range s.broken {
+		if broken {
+			row[1] = "1"
+			row = append(row, "1")
+		} else {
+			row = append(row, "0")
+		}
+	}
+	return row
+}
+
+// write writes the slices and, when masked, the segmentation, and returns the number of bytes.
+func (s *Study) write(ctx context.Context, dir string, masked bool, f format, workers int) (int64, error) {
+	folder := filepath.Join(dir, "train_images", s.UID())
+	if err := os.RemoveAll(folder); err != nil {
+		return 0, err
+	}
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return 0, err
+	}
+	plane := s.size * s.size
+	var mask []uint8
+	if masked {
+		mask = make([]uint8, plane*s.count)
+	}
+	sizes := make([]int64, s.count)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for z := range s.count {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			hu, labels := s.Slice(z)
+			file, err := s.encode(hu, z, f)
+			if err != nil {
+				return err
+			}
+			sizes[z] = int64(len(file))
+			if masked {
+				s.store(mask, labels, z)
+			}
+			return os.WriteFile(filepath.Join(folder, strconv.Itoa(f.first+z)+".dcm"), file, 0o644)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return 0, err
+	}
+	var total int64
+	for _, n := range sizes {
+		total += n
+	}
+	if !masked {
+		return total, nil
+	}
+	var out bytes.Buffer
+	image := nifti.Image{Shape: []int{s.size, s.size, s.count}, DType: nifti.Uint8, Affine: s.maskAffine(), Data: mask}
+	if err := nifti.Write(&out, &image); err != nil {
+		return total, err
+	}
+	total += int64(out.Len())
+	return total, os.WriteFile(filepath.Join(dir, "segmentations", s.UID()+".nii"), out.Bytes(), 0o644)
+}
+
+// store puts a slice's labels where the data set's masks have them: columns first, rows from the back to the front,
+// slices from foot to head.
+func (s *Study) store(mask, labels []uint8, z int) {
+	n := s.size
+	out := mask[(s.count-1-z)*n*n:][:n*n]
+	for row := range n {
+		copy(out[(n-1-row)*n:][:n], labels[row*n:][:n])
+	}
+}
+
+// maskAffine is the mask's map to RAS.
+func (s *Study) maskAffine() volume.Affine {
+	p, last := s.pixelMM, float64(s.size-1)
+	return volume.Affine{
+		{-p, 0, 0, -s.corner.x},
+		{0, p, 0, -(s.corner.y + last*p)},
+		{0, 0, s.sliceMM, s.sliceZ(s.count - 1)},
+	}
+}
+
+// encode makes a DICOM file of slice z.
+func (s *Study) encode(hu []int16, z int, f format) ([]byte, error) {
+	uid := s.UID()
+	round := func(v float64) float64 { return math.Round(v*1e4) / 1e4 }
+	ct := dicom.CT{
+		StudyUID: uid, SeriesUID: uid + ".1", SOPInstanceUID: uid + ".1." + strconv.Itoa(z+1), FrameOfReferenceUID: uid + ".2",
+		InstanceNumber: f.first + z, Manufacturer: "CSPINE", Kernel: "BONE", BodyPart: "CSPINE",
+		Rows: s.size, Columns: s.size,
+		PositionMM:             [3]float64{s.corner.x, s.corner.y, round(s.sliceZ(z))},
+		Orientation:            [6]float64{1, 0, 0, 0, 1, 0},
+		SpacingMM:              [2]float64{s.pixelMM, s.pixelMM},
+		ThicknessMM:            s.sliceMM,
+		SpacingBetweenSlicesMM: s.sliceMM,
+		KVP:                    120,
+		WindowCentre:           450, WindowWidth: 1800,
+		Slope: 1, Intercept: -1024, BitsStored: 12,
+		Pix: make([]uint16, len(hu)),
+	}
+	if !f.signed {
+		for i, v := range hu {
+			ct.Pix[i] = uint16(v + 1024)
+		}
+		return ct.Encode(f.syntax)
+	}
+	ct.Intercept, ct.BitsStored, ct.Signed = 0, 16, true
+	for i, v := range hu {
+		ct.Pix[i] = uint16(v)
+	}
+	if f.padded {
+		padding := int32(paddingHU)
+		ct.Padding = &padding
+		s.pad(ct.Pix)
+	}
+	return ct.Encode(f.syntax)
+}
+
+// pad blanks what lies outside the circle of reconstruction.
+func (s *Study) pad(pix []uint16) {
+	n := s.size
+	for row := range n {
+		for column := range n {
+			x, y := 2*column-n+1, 2*row-n+1
+			if x*x+y*y > n*n {
+				outside := int16(paddingHU)
+				pix[row*n+column] = uint16(outside)
+			}
+		}
+	}
+}
