@@ -92,3 +92,24 @@ func quads(dst, src *volume.Slice) {
 		}
 	}
 }
+
+// signedBorder rewrites the destination pixels that lie beyond the centres of src's outermost pixels, as IPP
+// computes them for int16: along the border only, with the step from p to q rounded instead of the sum. It
+// changes values that lie half-way between two integers.
+func signedBorder(dst, src *volume.Slice) {
+	y, x := newAxis(src.Rows, dst.Rows), newAxis(src.Columns, dst.Columns)
+	down, along := y.taps(y.precise), x.taps(x.precise)
+	for r, v := range down {
+		for c, h := range along {
+			t, p, q := h, v.i*src.Columns+h.i, v.i*src.Columns+h.j
+			if v.i != v.j {
+				if h.i != h.j {
+					continue
+				}
+				t, q = v, v.j*src.Columns+h.i
+			}
+			from, to := int32(src.Pix[p]), int32(src.Pix[q])
+			dst.Pix[r*dst.Columns+c] = uint16(from + round(float32(to-from)*t.w))
+		}
+	}
+}

@@ -3,12 +3,8 @@
 // Networks and published results depend on what cv2.resize computes to the last grey level, and OpenCV
 // uses another arithmetic for each element type and size. This package repeats it: every function must
 // return what cv2.resize of OpenCV 5.0.0 (x86-64 wheel, with Intel IPP) returns, for any source and
-// destination size, except
-//   - int16, linear: destination pixels whose neighbourhood reaches over the border may differ by 1 where
-//     the exact value lies half-way between two integers. IPP rounds those its own way; 1 pixel in 1,000
-//     of white noise, none when 512x512 becomes 128x128.
-//   - 16 bits, area: cells of more than 256 source pixels may differ by 1 where the exact value lies
-//     half-way, since OpenCV adds them up in float32.
+// destination size, with one exception: averages of 16-bit values over more than 256 source pixels may differ
+// by 1 where the exact value lies half-way between two integers, since OpenCV adds them up in float32.
 //
 // Results must be the same on every machine: products are rounded before they are added (an explicit
 // float conversion keeps the compiler from fusing them), except where OpenCV itself fuses.
@@ -53,6 +49,9 @@ func Slice(src *volume.Slice, rows, columns int, f Filter) volume.Slice {
 			out[i] = uint16(min(max(round(v)-src.Bias, 0), 65535))
 		}
 	})
+	if f == Linear && src.Bias != 0 && src.Rows > 1 && src.Columns > 1 {
+		signedBorder(&dst, src)
+	}
 	return dst
 }
 
