@@ -1,0 +1,120 @@
+// Package artifacts keeps what the steps of a pipeline made, so that nothing is computed twice and
+// nothing wrong is ever handed out. It knows digests, recipes and bytes, and no medicine.
+//
+// A recipe says what was asked; an object is what came out, filed under the SHA-256 of its content; a
+// record leads from the recipe to the object. Next to them lie named files: run manifests and data sets.
+//
+// Invariants:
+//   - An object is whole or absent, and never changes. A reader gets the bytes that were stored, or an
+//     error: every Get decodes, measures and hashes anew.
+//   - A record is written after the object it names is safe, so a crash at any moment leaves at most an
+//     object that no record names, or a temporary file. Whoever deletes must delete records first.
+//   - An object's identity is its unencoded content: compressor, encoding and place may change.
+//   - A hit needs the record and its object, present in its stored size. Everything else is a miss: a
+//     record that does not parse, a recipe filed under another's digest, an object cut short or gone.
+//   - Writers of one recipe, in one process or many, may repeat work and never spoil it. The first record
+//     stays: all of them end with the digest it names.
+//   - Nothing here reads patient data, and callers must not put any into recipes, notes or keys.
+package artifacts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"gocloud.dev/blob"
+)
+
+// Store is one store, at one location. It may be used by many goroutines, and its location by many
+// processes and Stores at once. Objects go in by Put or Do and come out by Get; they are not deleted but
+// by Remove.
+type Store struct {
+	driver Driver
+
+	mu      sync.Mutex
+	flights map[Digest]*flight // what Do is at, by recipe digest
+}
+
+// Options change how a store is opened. The zero value, and nil, mean the defaults.
+type Options struct {
+	// MustExist refuses a location that is no store yet, for commands that only look.
+	MustExist bool
+	// StaleAfter is the age from which unfinished files of other processes are swept away; 0 means a day.
+	// It must be longer than any write takes.
+	StaleAfter time.Duration
+}
+
+// Open opens the store at a location, and makes one of an empty location. The location is a folder
+// ("/data/store", "store", "file:///data/store"), "mem://" (a new one every time, gone with the process),
+// or, where package artifacts/cloud is imported, a bucket ("s3://bucket/folder?region=…",
+// "gs://bucket/folder", "azblob://container/folder"; parameters as gocloud.dev/blob has them).
+//
+// It returns an error that wraps ErrLayout if the location holds something else, or a store in a newer format.
+func Open(ctx context.Context, location string, opts *Options) (*Store, error) {
+	driver, err := OpenDriver(ctx, location, opts)
+	if err != nil {
+		return nil, err
+	}
+	s, err := New(ctx, driver, opts)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", location, err), driver.Close())
+	}
+	return s, nil
+}
+
+// New opens the store that a driver leads to, as Open does. The store owns the driver from then on.
+func New(ctx context.Context, driver Driver, opts *Options) (*Store, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	if err := openLayout(ctx, driver, opts.MustExist); err != nil {
+		return nil, err
+	}
+	return &Store{driver: driver, flights: make(map[Digest]*flight)}, nil
+}
+
+// Close frees what the store holds. Nothing may be under way.
+func (s *Store) Close() error { return s.driver.Close() }
+
+// OpenDriver returns the driver for a location, as Open takes it, without looking at what lies there.
+func OpenDriver(ctx context.Context, location string, opts *Options) (Driver, error) {
+	staleAfter := 24 * time.Hour
+	if opts != nil && opts.StaleAfter > 0 {
+		staleAfter = opts.StaleAfter
+	}
+	if location == "" {
+		return nil, fmt.Errorf("artifacts: %w: the location is empty", ErrLayout)
+	}
+	if !strings.Contains(location, "://") {
+		return NewFileDriver(location, staleAfter)
+	}
+	u, err := url.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("artifacts: %w: %w", ErrLayout, err)
+	}
+	if u.Scheme == "file" {
+		if u.Host != "" && u.Host != "localhost" || u.Path == "" || u.RawQuery != "" {
+			return nil, fmt.Errorf("artifacts: %w: %s: write file:///folder, or the folder alone", ErrLayout, location)
+		}
+		return NewFileDriver(filepath.FromSlash(u.Path), staleAfter)
+	}
+	if !blob.DefaultURLMux().ValidBucketScheme(u.Scheme) {
+		return nil, fmt.Errorf("artifacts: %w: no driver for %s:// in this program (clouds: import artifacts/cloud)", ErrLayout, u.Scheme)
+	}
+	// gocloud ignores a bucket URL's path; people mean a folder in the bucket.
+	folder := strings.Trim(u.Path, "/")
+	u.Path = ""
+	bucket, err := blob.OpenBucket(ctx, u.String())
+	if err != nil {
+		return nil, fmt.Errorf("artifacts: open %s://%s: %w", u.Scheme, u.Host, err)
+	}
+	if folder != "" {
+		bucket = blob.PrefixedBucket(bucket, folder+"/")
+	}
+	return NewBucketDriver(bucket), nil
+}
