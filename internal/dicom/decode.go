@@ -164,12 +164,19 @@ func (l lanes) one(v uint16) uint16 {
 	return (v&uint16(l.mask) ^ uint16(l.sign)) + uint16(l.add)
 }
 
+// four converts four little endian words: one load, one store.
+func (l lanes) four(dst *[4]uint16, src *[8]byte) {
+	w := (binary.LittleEndian.Uint64(src[:])&l.mask ^ l.sign) + l.add
+	dst[0], dst[1], dst[2], dst[3] = uint16(w), uint16(w>>16), uint16(w>>32), uint16(w>>48)
+}
+
 // convert reads little endian words of 16 bits.
 func (l lanes) convert(dst []uint16, src []byte) {
-	for len(dst) >= 4 && len(src) >= 8 {
-		w := (binary.LittleEndian.Uint64(src)&l.mask ^ l.sign) + l.add
-		dst[0], dst[1], dst[2], dst[3] = uint16(w), uint16(w>>16), uint16(w>>32), uint16(w>>48)
-		dst, src = dst[4:], src[8:]
+	for ; len(dst) >= 16 && len(src) >= 32; dst, src = dst[16:], src[32:] {
+		l.four((*[4]uint16)(dst[0:4]), (*[8]byte)(src[0:8]))
+		l.four((*[4]uint16)(dst[4:8]), (*[8]byte)(src[8:16]))
+		l.four((*[4]uint16)(dst[8:12]), (*[8]byte)(src[16:24]))
+		l.four((*[4]uint16)(dst[12:16]), (*[8]byte)(src[24:32]))
 	}
 	for i := range dst {
 		dst[i] = l.one(binary.LittleEndian.Uint16(src[2*i:]))
@@ -189,11 +196,11 @@ func (l lanes) inPlace(pix []uint16) {
 	if l.mask == 1<<64-1 && l.sign == 0 {
 		return
 	}
-	for len(pix) >= 4 {
-		w := uint64(pix[0]) | uint64(pix[1])<<16 | uint64(pix[2])<<32 | uint64(pix[3])<<48
+	for ; len(pix) >= 4; pix = pix[4:] {
+		p := (*[4]uint16)(pix)
+		w := uint64(p[0]) | uint64(p[1])<<16 | uint64(p[2])<<32 | uint64(p[3])<<48
 		w = (w&l.mask ^ l.sign) + l.add
-		pix[0], pix[1], pix[2], pix[3] = uint16(w), uint16(w>>16), uint16(w>>32), uint16(w>>48)
-		pix = pix[4:]
+		p[0], p[1], p[2], p[3] = uint16(w), uint16(w>>16), uint16(w>>32), uint16(w>>48)
 	}
 	for i, v := range pix {
 		pix[i] = l.one(v)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -239,6 +240,55 @@ func TestReadHeaderReadsNoPixels(t *testing.T) {
 		}
 		if r.n > blockSize+8 {
 			t.Errorf("%s: %d bytes read", ts.Name(), r.n)
+		}
+	}
+}
+
+func TestForeignElementsAreSteppedOver(t *testing.T) {
+	const sequenceTag, privateTag = tag(0x00081140), tag(0x00091001)
+	for _, ts := range []TransferSyntax{ImplicitLittleEndian, ExplicitLittleEndian} {
+		file := mustEncode(t, phantomSlice(16, 16, true), ts)
+		start := 132 + 12 + int(file[140]) // behind the meta information
+		w := writer{buf: bytes.Clone(file[:start]), implicit: ts == ImplicitLittleEndian}
+		w.bytes(privateTag, "OB", make([]byte, 40_000)) // more than one block
+		w.head(sequenceTag, "OB", undefinedLength)
+		w.item(tagItem, undefinedLength)
+		w.text(tagModality, "CS", "MR") // not the slice's own
+		w.head(sequenceTag, "OB", undefinedLength)
+		w.item(tagItem, 4)
+		w.buf = append(w.buf, 1, 2, 3, 4)
+		w.item(tagSequenceEnd, 0)
+		w.item(tagItemEnd, 0)
+		w.item(tagSequenceEnd, 0)
+		if !w.implicit { // an unknown VR holds an implicit sequence
+			w.buf = append(w.buf, 9, 0, 2, 0x10, 'U', 'N', 0, 0, 0xff, 0xff, 0xff, 0xff)
+			w.item(tagItem, undefinedLength)
+			w.implicit = true
+			w.text(tagModality, "CS", "MR")
+			w.item(tagItemEnd, 0)
+			w.item(tagSequenceEnd, 0)
+		}
+		w.buf = append(w.buf, file[start:]...)
+		h, s, err := readBack(w.buf, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", ts.Name(), err)
+		}
+		_, want, _ := readBack(file, nil)
+		if h.Modality != "CT" || !slices.Equal(s.Pix, want.Pix) {
+			t.Errorf("%s: modality %s, or other samples", ts.Name(), h.Modality)
+		}
+	}
+}
+
+func TestBareDataSetsRead(t *testing.T) {
+	for _, ts := range []TransferSyntax{ImplicitLittleEndian, ExplicitLittleEndian} {
+		file := mustEncode(t, phantomSlice(16, 16, true), ts)
+		h, _, err := readBack(file[132+12+int(file[140]):], nil)
+		if err != nil || h.Pixels.TransferSyntax != ts {
+			t.Errorf("%s without meta information: %v", ts.Name(), err)
+		}
+		if _, _, err := readBack(file[132:], nil); err != nil {
+			t.Errorf("%s without preamble: %v", ts.Name(), err)
 		}
 	}
 }

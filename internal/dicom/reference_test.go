@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cspine/cspine/internal/dicom/jpegll"
 	"github.com/cspine/cspine/internal/volume"
 )
 
@@ -174,4 +175,34 @@ func TestHeadersEqualPydicoms(t *testing.T) {
 			t.Errorf("%s, pydicom -, ours +:\n%s", name, diff)
 		}
 	}
+}
+
+func TestColourJPEGLosslessEqualsPydicoms(t *testing.T) {
+	dir := testData(t)
+	for _, e := range readExpected(t, dir) {
+		if path.Base(e.File) != "SC_rgb_jpeg_gdcm.dcm" {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, "dicom", e.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := ReadHeader(bytes.NewReader(b), int64(len(b)), &Options{HeaderOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		image, err := h.Pixels.firstFrame(b[h.Pixels.Offset:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		pix := make([]uint16, e.Rows*e.Columns*e.Samples)
+		if _, err := jpegll.Decode(image, pix); err != nil {
+			t.Fatal(err)
+		}
+		if got := samplesSHA256(volume.Slice{Pix: pix}); got != e.FrameSHA256[0] {
+			t.Errorf("samples %s, pydicom's %s", got, e.FrameSHA256[0])
+		}
+		return
+	}
+	t.Error("the file is not in the set")
 }

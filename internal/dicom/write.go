@@ -314,8 +314,10 @@ func (w *writer) words(t tag, pix []uint16) {
 	at := len(w.buf)
 	w.buf = append(w.buf, make([]byte, 2*len(pix))...)
 	out := w.buf[at:]
-	for ; len(pix) >= 4; pix, out = pix[4:], out[8:] {
-		binary.LittleEndian.PutUint64(out, uint64(pix[0])|uint64(pix[1])<<16|uint64(pix[2])<<32|uint64(pix[3])<<48)
+	for ; len(pix) >= 8 && len(out) >= 16; pix, out = pix[8:], out[16:] {
+		p := (*[8]uint16)(pix)
+		binary.LittleEndian.PutUint64(out[:8], uint64(p[0])|uint64(p[1])<<16|uint64(p[2])<<32|uint64(p[3])<<48)
+		binary.LittleEndian.PutUint64(out[8:16], uint64(p[4])|uint64(p[5])<<16|uint64(p[6])<<32|uint64(p[7])<<48)
 	}
 	for i, v := range pix {
 		binary.LittleEndian.PutUint16(out[2*i:], v)
