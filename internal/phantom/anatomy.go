@@ -44,7 +44,7 @@ var muscles = []tube{
 	newTube(station{2.6, 27, -3, 3, 3, 0}, station{4, 26.5, -7, 5, 5, 0}, station{6, 27, -9, 6, 6, 0}, station{8, 33, -12, 6, 7, -20}, station{8.9, 40, -14, 6, 6, -20}),
 	newTube(station{1.6, 31, 4, 3.5, 4, 0}, station{4, 33, 4, 6, 6.5, 0}, station{6, 36, 5, 8.5, 8.5, 0}, station{8, 47, 5, 9, 9, -10}, station{9, 55, 8, 9, 8, -10}),
 	// longus colli and capitis
-	newTube(station{-0.4, 8, -16, 6, 3.5, 10}, station{1, 7.5, -15.5, 6, 3, 10}, station{3, 8.5, -11.5, 7, 3.8, 14}, station{5, 10, -11.5, 7.5, 4.2, 18}, station{7, 9.5, -11.5, 6.5, 3.6, 18}, station{10, 6, -12.5, 4, 2.2, 10}),
+	newTube(station{-0.4, 8, -16, 6, 3.2, 10}, station{1, 8, -14.6, 6, 2.6, 10}, station{3, 9, -9.8, 6.5, 3, 16}, station{5, 10.5, -10.5, 7, 4, 20}, station{7, 9.5, -11.5, 6.5, 3.6, 18}, station{10, 6, -12.5, 4, 2.2, 10}),
 	// straps below the hyoid
 	newTube(station{3.8, 9, -47, 8, 2.8, 15}, station{5.5, 11, -47, 9, 2.8, 28}, station{7.5, 11, -46, 9, 2.6, 25}, station{9.6, 10, -52, 8, 2.4, 10}),
 	// floor of the mouth, digastric
@@ -86,13 +86,15 @@ var (
 // What lies in the middle.
 var (
 	isthmus     = newTube(station{6.7, 0, -44.5, 12, 2.4, 0}, station{7.5, 0, -44.5, 12, 2.2, 0})
-	nasopharynx = newTube(station{-1.6, 0, -30, 9, 8, 0}, station{-0.4, 0, -28, 13, 7, 0}, station{0.6, 0, -26, 11, 5.5, 0}, station{1.1, 0, -24, 9, 4, 0})
-	pharynx     = newTube(station{0.7, 0, -24, 8, 3.6, 0}, station{2, 0, -23, 11, 6, 0}, station{3.2, 0, -26, 12, 8, 0}, station{4.3, 0, -29, 9, 7, 0}, station{5.2, 0, -34, 3.2, 9, 0})
+	nasopharynx = newTube(station{-0.75, 0, -31, 9, 8, 0}, station{-0.3, 0, -29, 13, 8.5, 0}, station{0.5, 0, -25, 11, 6, 0}, station{1.1, 0, -21.5, 9, 4, 0})
+	pharynx     = newTube(station{0.7, 0, -21, 8, 3.4, 0}, station{2, 0, -18, 11, 4.8, 0}, station{3.2, 0, -21, 12, 7.4, 0}, station{4.3, 0, -25.5, 9, 7.5, 0}, station{5.2, 0, -33, 3.2, 9, 0})
 	trachea     = newTube(station{4.9, 0, -34, 2.2, 9, 0}, station{5.7, 0, -34, 6.5, 9, 0}, station{6.4, 0, -33, 8.2, 8.8, 0}, station{8, 0, -32.5, 8.6, 8.4, 0}, station{10, 1, -31, 8.8, 8, 0}, station{14, 2, -30, 9, 8, 0})
 	piriform    = newTube(station{4, 12, -27, 3.5, 4.5, 20}, station{4.8, 13, -27, 3, 5, 20}, station{5.4, 12, -26, 1, 2, 20})
 	vallecula   = newTube(station{3.1, 7, -38, 5, 3, 0}, station{3.6, 7, -38, 4, 2.4, 0})
-	esophagus   = newTube(station{5.9, 0, -19, 8, 3, 0}, station{7, 3, -18.5, 7, 4.4, 0}, station{10, 4.5, -19, 7.5, 4.8, 0}, station{14, 4, -19, 8, 5, 0})
-	tongue      = newTube(station{-0.4, 0, -66, 18, 16, 0}, station{0.8, 0, -64, 23, 26, 0}, station{2.2, 0, -60, 20, 25, 0}, station{3.2, 0, -54, 16, 16, 0})
+	esophagus   = newTube(station{4.9, 0, -16.5, 10, 2.6, 0}, station{6, 0, -18.5, 8, 3.2, 0}, station{7, 3, -18.5, 7, 4.4, 0}, station{10, 4.5, -19, 7.5, 4.8, 0}, station{14, 4, -19, 8, 5, 0})
+	tongue      = newTube(station{-0.4, 0, -64, 18, 14, 0}, station{0.8, 0, -60, 23, 27, 0}, station{2.2, 0, -55, 20, 27, 0}, station{3.1, 0, -50, 15, 17, 0})
+	palate      = newTube(station{0.05, 0, -42, 14, 4, 0}, station{0.5, 0, -36, 12, 5, 0}, station{1.1, 0, -30, 8, 3.6, 0}, station{1.7, 0, -27, 3, 2.4, 0})
+	epiglottis  = newTube(station{2.9, 0, -29, 7, 1.1, 0}, station{3.4, 0, -30.5, 8, 1.3, 0}, station{4.2, 0, -33, 5, 1.6, 0})
 	larynx      = newTube(station{3.9, 0, -38, 12, 8, 0}, station{4.6, 0, -36, 14, 11, 0}, station{5.4, 0, -35, 11, 12, 0}, station{6.1, 0, -33, 11, 11, 0})
 	sac         = newTube(station{-1, 0, 14, 14, 12, 0}, station{0.2, 0, 15.5, 13, 11, 0}, station{1, 0, 14.8, 12, 9, 0}, station{2, 0, 15.8, 11.4, 8, 0}, station{3, 0, 14.8, 11, 6.8, 0}, station{6, 0, 15.2, 11.4, 6.6, 0}, station{7.5, 0, 15.8, 10.6, 6.6, 0}, station{9, 0, 16.6, 8, 6.6, 0}, station{20, 0, 18, 7.6, 6.6, 0})
 	cord        = newTube(station{-1.2, 0, 9, 11, 9, 0}, station{-0.3, 0, 12, 8.5, 7, 0}, station{1, 0, 14.4, 5.8, 4.4, 0}, station{4, 0, 14.6, 6.3, 4, 0}, station{5.5, 0, 15, 6.9, 4.1, 0}, station{7.5, 0, 15.6, 5.8, 3.9, 0}, station{20, 0, 17.5, 4.4, 3.8, 0})

@@ -149,9 +149,9 @@ func (c *canvas) survey(w window, reach float64, distance func(x, y float64) flo
 func (b *bone) density(s *Study, p vec, depth float64) float32 {
 	q := b.frame.local(p).scale(1 / b.size)
 	dense := b.shape.inner(q)
-	thick := b.cortexMM * (1 + 0.35*s.smooth.at(p.x/4, p.y/4, p.z/4) + 0.35*dense)
+	thick := b.cortexMM * (0.75 + 0.3*s.smooth.at(p.x/4, p.y/4, p.z/4) + 0.45*dense)
 	mesh := s.smooth.at(p.x/1.1, p.y/1.1, p.z/1.5) + 0.6*s.smooth.at(p.x/0.6+9, p.y/0.6, p.z/0.8)
-	inner := b.cancellousHU*(1+0.7*dense) + 95*mesh + 60*s.smooth.at(p.x/7, p.y/7, p.z/7)
+	inner := b.cancellousHU*(1+0.45*dense) + 95*mesh + 60*s.smooth.at(p.x/7, p.y/7, p.z/7)
 	hu := inner + (b.cortexHU-inner)*(1-ramp(thick*0.6, thick*1.5, depth))
 	for i := range b.breaks {
 		hu += (fractureHU - hu) * b.breaks[i].lucency(q)

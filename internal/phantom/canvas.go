@@ -26,6 +26,7 @@ type canvas struct {
 	u, v        []float64 // of every node, in the tables' mm, warped
 	warpU       []float64
 	warpV       []float64
+	skin        []float64 // of every node, mm from the skin
 	near, far   []float64 // scratch by node: distance to the nearest solid, and to the next
 	owner       []uint8   // scratch by node: index of the nearest solid
 	noise, work []float32
@@ -38,7 +39,7 @@ func newCanvas(size int) *canvas {
 		size: size, nodes: n,
 		hu: make([]float32, size*size), label: make([]uint8, size*size),
 		u: make([]float64, n*n), v: make([]float64, n*n), warpU: make([]float64, w*w), warpV: make([]float64, w*w),
-		near: make([]float64, n*n), far: make([]float64, n*n), owner: make([]uint8, n*n),
+		skin: make([]float64, n*n), near: make([]float64, n*n), far: make([]float64, n*n), owner: make([]uint8, n*n),
 		noise: make([]float32, size*size), work: make([]float32, size*size),
 	}
 }
@@ -151,11 +152,11 @@ func (c *canvas) fill(w window, hu float32) {
 	})
 }
 
-// measure writes a solid's distance, told of the neck's u and v, to near.
+// measure writes a solid's distance, told of the neck's u and v, to near. Nothing comes through the skin.
 func (c *canvas) measure(w window, distance func(u, v float64) float64) {
 	for j := w.j0; j < w.j1; j++ {
 		for k := j*c.nodes + w.i0; k < j*c.nodes+w.i1; k++ {
-			c.near[k] = distance(c.u[k], c.v[k]) * c.sec.size
+			c.near[k] = max(distance(c.u[k], c.v[k])*c.sec.size, c.skin[k]+2.2)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (s *Study) assemble(d *dice) {
 			shape = newTypical(builds[i].vary(d))
 		}
 		b := newBone(s.spine.frames[i], s.spine.size*d.around(1, 0.012), shape)
-		b.cortexHU, b.cortexMM = d.around(1250, 90), d.around(0.8, 0.1)
+		b.cortexHU, b.cortexMM = d.around(1180, 80), d.around(0.75, 0.08)
 		b.cancellousHU = 300 * density * d.around(1, 0.05)
 		if i < t1 {
 			b.cancellousHU *= 1.1
@@ -113,6 +113,7 @@ func (s *Study) place(d *dice) {
 	s.corner = vec{round(d.around(0, 6) - half), round(d.around(6, 5) - half), round(top)}
 
 	m := &s.scanner
+	m.collar, m.cradle = d.chance(0.4), d.chance(0.7)
 	m.kernel, m.gain = newKernel(d, s.pixelMM)
 	m.noiseHU, m.streakHU = d.between(12, 26), d.between(15, 45)
 	m.tableR = d.between(380, 700)
@@ -136,6 +137,7 @@ func (s *Study) Slice(z int) (hu []int16, labels []uint8) {
 	c.begin(s, z)
 	c.paintTable(s)
 	c.paintBody(s)
+	c.paintOutside(s)
 	c.paintOrgans(s)
 	c.paintCanal(s)
 	c.paintChest(s)

@@ -4,14 +4,14 @@ import "math"
 
 // scanner is what the machine adds: a table, a kernel, noise.
 type scanner struct {
-	tableY     float64 // world, of the couch's upper surface at its middle
-	tableR     float64 // radius of its curve
-	kernel     []float32
-	gain       float32 // by which the kernel changes the noise's deviation
-	noiseHU    float64 // in the neck
-	streakHU   float64 // in the shoulders
-	collar     bool
-	fieldScale float64
+	tableY   float64 // world, of the couch's upper surface at its middle
+	tableR   float64 // radius of its curve
+	kernel   []float32
+	gain     float32 // by which the kernel changes the noise's deviation
+	noiseHU  float64 // in the neck
+	streakHU float64 // in the shoulders
+	collar   bool    // the patient wears one
+	cradle   bool    // the head lies in one
 }
 
 // newKernel is half a symmetric bone kernel, its middle first: a narrow Gaussian less a wide one, so that edges overshoot.
@@ -65,6 +65,34 @@ func (c *canvas) paintTable(s *Study) {
 				c.hu[i] = -955
 			}
 		}
+	}
+}
+
+// paintOutside paints what surrounds the patient: the cradle under the head, the collar round the neck.
+func (c *canvas) paintOutside(s *Study) {
+	m := &s.scanner
+	if m.cradle && c.sec.level < 3.2 {
+		const radius, wall = 118.0, 1.1
+		_, back := c.sec.world(0, 0)
+		middle := s.skull.frame.world(vec{0, 89 * s.skull.size, 0}).y - radius + 9
+		for j := range c.nodes {
+			for i := range c.nodes {
+				x, y := c.place(i, j)
+				c.near[j*c.nodes+i] = max(math.Abs(math.Hypot(x-s.skull.frame.origin.x, y-middle)-radius)-wall, back+20-y, 3-c.skin[j*c.nodes+i])
+			}
+		}
+		c.fill(c.whole(), -180)
+	}
+	if m.collar && c.sec.level > 2.4 && c.sec.level < 7.2 {
+		shell := 7 + 2*math.Sin(c.sec.level*2.1)
+		for k, skin := range c.skin {
+			c.near[k] = math.Abs(skin-shell*0.55) - shell*0.4
+		}
+		c.fill(c.whole(), -945)
+		for k, skin := range c.skin {
+			c.near[k] = max(math.Abs(skin-shell-0.8)-0.8, 9-math.Abs(math.Abs(c.u[k])-58))
+		}
+		c.fill(c.whole(), -60)
 	}
 }
 

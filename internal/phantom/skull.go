@@ -12,7 +12,7 @@ type skull struct {
 	temple   bar
 	condyle  vec
 	plates   [2]bar // of the pterygoid
-	ramus    [3]bar // angle to condyle, angle to coronoid, the plate's front
+	ramus    [2]bar // angle to condyle, angle to coronoid
 	styloid  bar
 	crest    bar     // outer occipital protuberance
 	open     float64 // mm the mouth is open
@@ -31,23 +31,23 @@ func newSkull(d *dice, f frame, size float64) *skull {
 	drop := -k.open
 	k.ramus[0] = newBar(vec{47, -27, -30 + drop}, vec{50, -15 - 0.5*k.open, 22}, 4.2, 4.6, 1)
 	k.ramus[1] = newBar(vec{47, -33, -28 + drop}, vec{47, -46 - 0.5*k.open, 14}, 3.6, 2.0, 1)
-	k.ramus[2] = newBar(vec{47, -31, -26 + drop}, vec{48.5, -30 - 0.5*k.open, 6}, 3.4, 2.0, 1)
 	k.styloid = newBar(vec{40, 2, 14}, vec{33, -14, -14}, 1.8, 1.0, 1)
-	k.crest = newBar(vec{0, 74, 24}, vec{0, 83, 36}, 4, 5, 1)
+	k.crest = newBar(vec{0, 70, 24}, vec{0, 78, 38}, 6, 7, 1)
 	return k
 }
 
 func (k *skull) local(p vec) vec { return k.frame.local(p).scale(1 / k.size) }
 
-// lowest is how far below the atlas anything of the head reaches, mm.
-const lowestOfHead = -75
+// reaches says whether a slice can cut anything of the head; the chin hangs lowest.
+func (k *skull) reaches(z float64) bool { return z > k.frame.origin.z-85*k.size }
 
 // skin is the head's outline.
 func (k *skull) skin(q vec) float64 {
 	cranium := ellipsoid(vec{q.x, q.y + 8, q.z - 72}, vec{78, 97, 80})
 	face := ellipsoid(vec{q.x, q.y + 40, q.z + 2 + k.open/2}, vec{65, 66, 56})
+	chin := ellipsoid(vec{q.x, q.y + 44, q.z + 32 + k.open}, vec{59, 61, 24})
 	nose := ellipsoid(vec{q.x, q.y + 104, q.z - 8}, vec{14, 14, 16})
-	return join(join(cranium, face, 24), nose, 8)
+	return join(join(join(cranium, face, 24), chin, 14), nose, 8)
 }
 
 // cavity is the inside of the skull: the posterior fossa, the middle fossae, what lies above.
@@ -63,11 +63,16 @@ func (k *skull) sinus(q vec) float64 {
 	x := math.Abs(q.x)
 	maxillary := ellipsoid(vec{x - 28, q.y + 66, q.z - 20}, vec{13, 16, 17})
 	sphenoid := ellipsoid(vec{x - 7, q.y + 38, q.z - 39}, vec{7, 12, 8})
-	nose := roundBox(vec{x, q.y + 70, q.z - 20}, vec{12, 26, 17}, 8)
-	// Conchae and septum.
-	concha := min(ellipsoid(vec{x - 7, q.y + 68, q.z - 12}, vec{3.4, 19, 5}), ellipsoid(vec{x - 6.5, q.y + 66, q.z - 25}, vec{3, 16, 5}))
-	nose = max(nose, -concha, 1.1-x)
+	nose := roundBox(vec{x, q.y + 66, q.z - 20}, vec{12, 31, 17}, 8)
 	return min(maxillary, sphenoid, nose)
+}
+
+// conchae are the mucosa within the nose: the lower and the middle turbinate, and the septum's.
+func (k *skull) conchae(q vec) float64 {
+	x := math.Abs(q.x)
+	lower := ellipsoid(vec{x - 8.5 + 0.3*(q.z-12), q.y + 68, q.z - 12}, vec{3.2, 19, 6})
+	middle := ellipsoid(vec{x - 7 + 0.2*(q.z-25), q.y + 64, q.z - 25}, vec{2.6, 16, 6})
+	return min(lower, middle, max(x-1.7, math.Abs(q.y+68)-24, math.Abs(q.z-20)-16))
 }
 
 // mastoid is the part behind the ear that is full of air cells.
@@ -87,7 +92,7 @@ func (k *skull) bone(q vec) float64 {
 	all := join(shell, k.petrous.distance(x), 3)
 	all = join(all, k.mastoid(q), 3)
 	all = join(all, ellipsoid(x.sub(k.condyle), vec{6, 11, 5.5}), 2.5)
-	all = join(all, k.crest.distance(q), 4)
+	all = join(all, k.crest.distance(q), 9)
 	all = join(all, k.clivus(q), 3)
 	all = min(all, k.zygoma.distance(x), k.temple.distance(x), k.styloid.distance(x))
 	all = min(all, k.plates[0].distance(x), k.plates[1].distance(x))
@@ -107,7 +112,10 @@ func (k *skull) clivus(q vec) float64 {
 
 // midface is the thin walls round nose and sinuses, the palate and the upper jaw.
 func (k *skull) midface(q, x vec) float64 {
-	walls := math.Abs(k.sinus(q)) - 0.7
+	walls := math.Abs(k.sinus(q)) - 0.6
+	if q.y > -42 && q.z < 30 {
+		walls = outside // the choanae are open to the throat
+	}
 	palate := roundBox(vec{q.x, q.y + 68, q.z - 1}, vec{20, 22, 1.5}, 1)
 	ridge := max(math.Abs(archCurve(q, 0))-5, math.Abs(q.z+4)-6, q.y+40)
 	septum := max(x.x-0.5, math.Abs(q.y+68)-22, math.Abs(q.z-20)-15)
@@ -120,7 +128,8 @@ func archCurve(q vec, wider float64) float64 { return ellipse(q.x, q.y+52, 25+wi
 // jaw is the mandible.
 func (k *skull) jaw(q vec) float64 {
 	x := vec{math.Abs(q.x), q.y, q.z}
-	ramus := join(join(k.ramus[0].distance(x), k.ramus[1].distance(x), 5), k.ramus[2].distance(x), 5)
+	plate := roundBox(vec{x.x - 48, q.y + 31 + 0.18*(q.z+12), q.z + 12 + k.open*0.7}, vec{3, 14, 20}, 2.8)
+	ramus := join(join(k.ramus[0].distance(x), k.ramus[1].distance(x), 5), plate, 5)
 	if q.y > -24 {
 		return ramus
 	}
@@ -148,7 +157,7 @@ func (k *skull) teeth(q vec) float64 {
 func (c *canvas) paintHead(s *Study) {
 	k := s.skull
 	z := c.sec.z
-	if z < k.frame.origin.z+lowestOfHead*k.size {
+	if !k.reaches(z) {
 		return
 	}
 	all := c.whole()
@@ -158,26 +167,25 @@ func (c *canvas) paintHead(s *Study) {
 		}
 		c.survey(all, reach, func(x, y float64) float64 { return distance(k.local(vec{x, y, z})) * k.size }, func(i int, d float64) { c.near[i] = d })
 	}
-	if z > k.frame.origin.z {
-		solid(k.cavity, 2)
-		c.paint(all, c.edge, func(i int, d float32) {
-			hu := float32(brainHU)
-			if d > -2 {
-				hu = fluidHU
-			}
-			c.hu[i] += (hu - c.hu[i]) * c.cover(d)
-		})
-		solid(k.sinus, 2)
-		c.fill(all, -985)
-		solid(k.bone, 2)
-		c.paint(all, c.edge, func(i int, d float32) {
-			p := vec{c.x0 + float64(i%c.size)*c.pixel, c.y0 + float64(i/c.size)*c.pixel, z}
-			c.hu[i] += (k.density(s, p, d) - c.hu[i]) * c.cover(d)
-		})
-	} else {
-		solid(k.midfaceOnly, 2)
-		c.fill(all, 750)
-	}
+	solid(k.cavity, 2)
+	c.paint(all, c.edge, func(i int, d float32) {
+		hu := float32(brainHU)
+		if d > -2 {
+			hu = fluidHU
+		}
+		c.hu[i] += (hu - c.hu[i]) * c.cover(d)
+	})
+	c.paintTube(&s.organs.sac, fluidHU, 0)
+	c.paintTube(&s.organs.cord, cordHU, 0)
+	solid(k.sinus, 2)
+	c.fill(all, -985)
+	solid(k.conchae, 2)
+	c.fill(all, mucosaHU)
+	solid(k.bone, 2)
+	c.paint(all, c.edge, func(i int, d float32) {
+		p := vec{c.x0 + float64(i%c.size)*c.pixel, c.y0 + float64(i/c.size)*c.pixel, z}
+		c.hu[i] += (k.density(s, p, d) - c.hu[i]) * c.cover(d)
+	})
 	solid(k.jaw, 2)
 	c.paint(all, c.edge, func(i int, d float32) {
 		hu := float32(450 + 950*(1-ramp(1.6, 3.2, float64(-d))))
@@ -186,8 +194,6 @@ func (c *canvas) paintHead(s *Study) {
 	solid(k.teeth, 2)
 	c.fill(all, toothHU)
 }
-
-func (k *skull) midfaceOnly(q vec) float64 { return k.bone(q) }
 
 // density is dense outside, spongy within, and full of air behind the ear.
 func (k *skull) density(s *Study, p vec, d float32) float32 {

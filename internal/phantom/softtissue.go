@@ -49,7 +49,7 @@ func (o *outline) at(level float64) func(u, v float64) float64 {
 func (c *canvas) paintBody(s *Study) {
 	level := c.sec.level
 	skin := s.outline.at(level)
-	face := level < 4.5
+	face := s.skull.reaches(c.sec.z)
 	all := c.whole()
 	for j := range c.nodes {
 		for i := range c.nodes {
@@ -66,7 +66,7 @@ func (c *canvas) paintBody(s *Study) {
 		}
 	}
 	c.halve(all)
-	copy(c.far, c.near)
+	copy(c.skin, c.near)
 	fat := float32(fatHU)
 	depth := s.outline.fat.at(level) * c.sec.size
 	c.paint(all, c.edge, func(i int, d float32) {
@@ -101,7 +101,6 @@ func (c *canvas) halve(w window) {
 // a thin plane of fat where two meet.
 func (c *canvas) paintMuscles(s *Study, fat float64) {
 	const (
-		bulge  = 1.6 // mm by which a muscle fills the room between its neighbours
 		plane  = 1.0 // mm of fat between two
 		inside = 3.0
 	)
@@ -115,7 +114,7 @@ func (c *canvas) paintMuscles(s *Study, fat float64) {
 		}
 	}
 	all := c.whole()
-	for k, skin := range c.far {
+	for k, skin := range c.skin {
 		if skin > -fat*0.5 {
 			c.near[k] = outside
 			continue
@@ -125,6 +124,8 @@ func (c *canvas) paintMuscles(s *Study, fat float64) {
 		if u < 0 {
 			list = sides[1]
 		}
+		// By so many mm a muscle fills the room between its neighbours: at the nape they are packed.
+		bulge := 1.8 + 3*ramp(2, 16, v)
 		first, second := outside, outside
 		for i := range list {
 			o := &list[i]
@@ -162,6 +163,10 @@ func (c *canvas) paintOrgans(s *Study) {
 	c.paintTube(&o.isthmus, thyroidHU+s.contrast*0.3, 0)
 	c.paintTube(&o.esophagus, 40, 0)
 	for side := range 2 {
+		c.paintTube(&o.jugular[side], fatHU, 1.5)
+		c.paintTube(&o.carotid[side], fatHU, 1.6)
+	}
+	for side := range 2 {
 		c.paintTube(&o.axillary[side], bloodHU+s.contrast*0.8, 0)
 		c.paintTube(&o.subclavian[side], bloodHU+s.contrast, 0)
 		c.paintTube(&o.jugular[side], bloodHU+s.contrast*0.75, 0)
@@ -186,10 +191,12 @@ func (c *canvas) paintAirway(s *Study) {
 	c.paintTube(&o.trachea, airHU, 0)
 	c.paintTube(&o.nasopharynx, airHU, 0)
 	c.paintTube(&o.pharynx, airHU, 0)
+	c.paintTube(&o.palate, mucosaHU+8, 0)
 	for side := range 2 {
 		c.paintTube(&o.piriform[side], airHU, 0)
 		c.paintTube(&o.vallecula[side], airHU, 0)
 	}
+	c.paintTube(&o.epiglottis, mucosaHU, 0)
 }
 
 // paintCanal paints what is in and between the vertebrae: discs, the dural sac, the cord, the vertebral arteries.
@@ -206,7 +213,7 @@ func (c *canvas) paintCanal(s *Study) {
 
 // organs is one patient's version of the tubes of anatomy.go, left and right.
 type organs struct {
-	tongue, larynx, isthmus, esophagus, trachea, pharynx, nasopharynx, ligament, discs, sac, cord tube
+	tongue, palate, epiglottis, larynx, isthmus, esophagus, trachea, pharynx, nasopharynx, ligament, discs, sac, cord tube
 
 	parotid, submandibular, thyroid, carotid, externalCarotid, jugular, subclavian, axillary, vertebral, superficial, piriform, vallecula [2]tube
 
@@ -219,7 +226,7 @@ func newOrgans(d *dice) organs {
 		to   *tube
 		from tube
 	}{
-		{&o.tongue, tongue}, {&o.larynx, larynx}, {&o.isthmus, isthmus}, {&o.esophagus, esophagus}, {&o.trachea, trachea},
+		{&o.tongue, tongue}, {&o.palate, palate}, {&o.epiglottis, epiglottis}, {&o.larynx, larynx}, {&o.isthmus, isthmus}, {&o.esophagus, esophagus}, {&o.trachea, trachea},
 		{&o.pharynx, pharynx}, {&o.nasopharynx, nasopharynx}, {&o.ligament, ligament},
 	} {
 		*p.to = p.from.vary(d, d.sign())

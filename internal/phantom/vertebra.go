@@ -26,13 +26,13 @@ type build struct {
 
 // builds has no entry for C1 and C2, which are like no other (atlas.go, axis.go).
 var builds = [vertebrae]build{
-	c3: {9.0, 7.8, 6.8, 4.6, 11.6, 14.3, 2.9, 18.6, 12.0, 5.6, 7.6, 42, 1.9, 3.0, 14, 18, 2.3, 4.2, vec{27, 5, -4}, 2.3, vec{23.5, -3, -4.5}, 15.4, 0.6, 3.0},
-	c4: {9.4, 8.0, 6.6, 4.8, 11.9, 14.0, 2.9, 19.0, 12.2, 5.7, 7.5, 43, 1.9, 3.0, 15, 20, 2.3, 4.6, vec{27.5, 5, -4}, 2.3, vec{24, -4, -5}, 15.8, 0.4, 3.0},
-	c5: {9.9, 8.1, 6.4, 5.0, 12.2, 14.0, 3.0, 19.6, 12.4, 5.8, 7.5, 43, 1.9, 3.0, 17, 22, 2.4, 4.6, vec{28.5, 5.5, -3.5}, 2.4, vec{24.5, -5, -5}, 16.4, 0.3, 3.1},
-	c6: {10.8, 8.3, 6.6, 4.8, 12.4, 14.0, 3.1, 20.0, 12.7, 5.8, 7.8, 46, 2.0, 3.1, 24, 25, 2.5, 3.2, vec{30, 6.5, -3}, 2.6, vec{25.5, -6, -5}, 17.2, 0.4, 3.2},
-	c7: {12.3, 8.5, 7.4, 3.4, 12.2, 14.5, 3.4, 20.0, 13.2, 5.6, 8.2, 53, 2.2, 3.2, 35, 27, 2.7, 0, vec{35, 10.5, -1}, 3.6, vec{25, -1, -3}, 19.2, 0.8, 1.9},
-	t1: {13.4, 8.8, 8.2, 2.0, 10.6, 15.0, 4.0, 17.5, 14.5, 5.2, 8.8, 58, 2.4, 3.6, 35, 33, 2.9, 0, vec{36, 17, 2.5}, 4.4, vec{}, 0, 0, 0},
-	t2: {13.2, 9.4, 8.8, 0.8, 9.2, 15.0, 4.0, 15.0, 15.5, 4.8, 9.2, 63, 2.4, 4.0, 34, 41, 2.8, 0, vec{32.5, 20, 3}, 4.4, vec{}, 0, 0, 0},
+	c3: {9.0, 7.8, 7.2, 4.6, 11.6, 14.3, 2.9, 18.6, 12.0, 5.6, 7.6, 42, 1.9, 3.0, 14, 18, 2.3, 4.2, vec{27, 5, -4}, 2.3, vec{23.5, -3, -4.5}, 15.4, 0.6, 3.0},
+	c4: {9.4, 8.0, 7.0, 4.8, 11.9, 14.0, 2.9, 19.0, 12.2, 5.7, 7.5, 43, 1.9, 3.0, 15, 20, 2.3, 4.6, vec{27.5, 5, -4}, 2.3, vec{24, -4, -5}, 15.8, 0.4, 3.0},
+	c5: {9.9, 8.1, 6.9, 5.0, 12.2, 14.0, 3.0, 19.6, 12.4, 5.8, 7.5, 43, 1.9, 3.0, 17, 22, 2.4, 4.6, vec{28.5, 5.5, -3.5}, 2.4, vec{24.5, -5, -5}, 16.4, 0.3, 3.1},
+	c6: {10.8, 8.3, 7.1, 4.8, 12.4, 14.0, 3.1, 20.0, 12.7, 5.8, 7.8, 46, 2.0, 3.1, 24, 25, 2.5, 3.2, vec{30, 6.5, -3}, 2.6, vec{25.5, -6, -5}, 17.2, 0.4, 3.2},
+	c7: {12.3, 8.5, 7.9, 3.4, 12.2, 14.5, 3.4, 20.0, 13.2, 5.6, 8.2, 53, 2.2, 3.2, 32, 27, 2.7, 0, vec{35, 10.5, -1}, 3.6, vec{25, -1, -3}, 19.2, 0.8, 1.9},
+	t1: {13.4, 8.8, 8.6, 2.0, 10.6, 15.0, 4.0, 17.5, 14.5, 5.2, 8.8, 58, 2.4, 3.6, 33, 33, 2.9, 0, vec{36, 17, 2.5}, 4.4, vec{}, 0, 0, 0},
+	t2: {13.2, 9.4, 9.1, 0.8, 9.2, 15.0, 4.0, 15.0, 15.5, 4.8, 9.2, 63, 2.4, 4.0, 34, 41, 2.8, 0, vec{32.5, 20, 3}, 4.4, vec{}, 0, 0, 0},
 	t3: {12.6, 10.2, 9.0, 0, 8.8, 15.0, 3.8, 13.8, 16.5, 4.5, 9.4, 64, 2.4, 4.2, 34, 46, 2.7, 0, vec{30.5, 21, 3}, 4.2, vec{}, 0, 0, 0},
 	t4: {12.4, 10.8, 9.3, 0, 8.6, 15.0, 3.7, 13.2, 17.0, 4.4, 9.6, 64, 2.4, 4.2, 34, 50, 2.7, 0, vec{29.5, 22, 3}, 4.2, vec{}, 0, 0, 0},
 	t5: {12.6, 11.4, 9.6, 0, 8.6, 15.0, 3.7, 13.0, 17.6, 4.4, 9.8, 64, 2.4, 4.2, 34, 52, 2.7, 0, vec{29, 22, 3}, 4.2, vec{}, 0, 0, 0},
@@ -80,14 +80,14 @@ func newTypical(b build) *typical {
 		t.spinous = newBar(root, end, b.spinousRadius*1.15, b.spinousRadius, 1.9)
 		t.tip = newBar(root.toward(end, 0.9), end, b.spinousRadius, b.spinousRadius*1.35, 1.6)
 	}
-	t.back = newBar(vec{b.pillarX - 2, b.pillarY - 5, -2}, b.transverse, b.transverseRadius*0.9, b.transverseRadius, 1)
+	t.back = newBar(vec{b.pillarX - 2, b.pillarY - 5, -1.5}, b.transverse, b.transverseRadius*0.9, b.transverseRadius, 1.9)
 	if b.foramenRadius == 0 {
 		t.back = newBar(vec{b.pillarX, b.pillarY + 1, 1}, b.transverse, b.transverseRadius*0.9, b.transverseRadius, 1.15)
 		t.front, t.strut = t.back, t.back
 		return t
 	}
-	t.front = newBar(vec{b.bodyHalfWidth - 2, -1, -1.5}, b.tubercle, 1.9, 2.4, 1)
-	t.strut = newBar(vec{b.tubercle.x - 2, b.tubercle.y + 1, b.tubercle.z - 0.5}, b.transverse.sub(vec{3, 0, 0.5}), 1.7, 1.9, 1)
+	t.front = newBar(vec{b.bodyHalfWidth - 2, -1, -1.5}, b.tubercle, 1.6, 2.2, 1.9)
+	t.strut = newBar(vec{b.tubercle.x - 2, b.tubercle.y + 1, b.tubercle.z - 0.5}, b.transverse.sub(vec{3, 0, 0.5}), 1.6, 1.8, 1.9)
 	return t
 }
 
@@ -105,8 +105,8 @@ func (t *typical) body(x, q vec) float64 {
 	side := roundBox(vec{x: x.x, y: y}, vec{w - waist + 0.9*min(1, max(-1, -level)), d - waist*0.5, 50}, min(w, d)*0.72)
 	lip := ramp(0.5, 1, across)
 	dish := 1 - min(1, (x.x*x.x)/(w*w)+(y*y)/(d*d))
-	top := h + t.uncus*lip*ramp(-1.1, 0.2, q.y/d) - 0.9*dish + 0.09*q.y
-	bottom := -h + t.uncus*0.6*lip + 1.1*dish - 1.2*ramp(0.3, 1, -q.y/d)
+	top := h + t.uncus*lip*ramp(-1.1, 0.2, q.y/d) - 0.6*dish + 0.09*q.y
+	bottom := -h + t.uncus*0.6*lip + 0.9*dish - 1.2*ramp(0.3, 1, -q.y/d)
 	return meet(side, 0.88*max(q.z-top, bottom-q.z), 1.6)
 }
 
@@ -114,7 +114,8 @@ func (t *typical) distance(q vec) float64 {
 	x := q
 	x.x = math.Abs(q.x)
 	rise := q.z + (q.y-t.pillarY)*t.slope
-	pillar := 0.95 * roundBox(vec{x.x - t.pillarX, q.y - t.pillarY, (rise + 1) * t.lipscale}, vec{t.pillarHalfWidth, 6.3, t.pillarHalfHeight * t.lipscale}, 2.6)
+	column := roundBox(vec{x: x.x - t.pillarX, y: q.y - t.pillarY}, vec{t.pillarHalfWidth, 6.6, 50}, 4.6)
+	pillar := meet(column, (math.Abs(rise+1)-t.pillarHalfHeight)*t.lipscale, 1.6)
 
 	leaning := x // laminae overlap like tiles: the upper rim lies further to the front
 	leaning.y += 0.28 * (q.z + 3)
@@ -136,7 +137,7 @@ func (t *typical) distance(q vec) float64 {
 func canalDistance(x, y, halfWidth, halfDepth float64) float64 {
 	oval := ellipse(x, y+0.12*halfDepth, halfWidth*1.04, halfDepth*1.12)
 	roof := (x*0.62 + y*0.785) - 0.86*halfDepth - 1.6
-	return meet(meet(oval, -y-halfDepth, 3), roof, 3)
+	return meet(meet(oval, -y-halfDepth, 4), roof, 5)
 }
 
 // inner says how dense the bone within the cortex is here, 0 for a body's cancellous bone, 1 for an arch's.
