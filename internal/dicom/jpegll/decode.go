@@ -78,7 +78,6 @@ type decoder struct {
 	at      int
 	frame   Frame // zero before its header
 	ids     [4]byte
-	factors [4]byte
 	defined [4]bool // destinations of Huffman tables that were given
 	tables  [4]huffman
 	restart int // samples of one component between restart markers, 0 for none
