@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -38,10 +38,13 @@ const (
 type Report struct {
 	Store *artifacts.Store
 
-	step    string
+	mu      sync.Mutex
 	subject string
-	emit    func(artifacts.Row)
+	rows    []artifacts.Row
 }
+
+// Rename gives the study the name under which all its rows are filed, once it is known.
+func (r *Report) Rename(subject string) { r.subject = subject }
 
 // Skip is returned by a step's function for a study it has nothing to do for.
 type Skip struct {
@@ -54,7 +57,14 @@ func (s *Skip) Error() string { return string(s.Code) + ": " + s.Detail }
 // Run runs one step of one study. It recovers from panics, turns every failure into an outcome, and
 // returns ok = false if the study goes no further. err is set only if the run as a whole can't go on.
 func Run(ctx context.Context, store *artifacts.Store, step, subject string, emit func(artifacts.Row), do func(*Report) error) (ok bool, err error) {
-	r := &Report{Store: store, step: step, subject: subject, emit: emit}
+	r := &Report{Store: store, subject: subject}
+	defer func() {
+		for _, row := range r.rows {
+			row.Step, row.Subject = step, r.subject
+			observe(row)
+			emit(row)
+		}
+	}()
 	err = r.guard(do)
 	var skip *Skip
 	var fatal *fatalError
@@ -66,10 +76,10 @@ func Run(ctx context.Context, store *artifacts.Store, step, subject string, emit
 	case errors.As(err, &fatal):
 		return false, fmt.Errorf("study %s, step %s: %w", subject, step, err)
 	case errors.As(err, &skip):
-		r.row(artifacts.Row{Verdict: Skipped, Reason: string(skip.Code), Detail: skip.Detail})
+		r.Row(artifacts.Row{Verdict: Skipped, Reason: string(skip.Code), Detail: skip.Detail})
 	default:
 		reason := Classify(err)
-		r.row(artifacts.Row{Verdict: Refused, Reason: string(reason.Code), Detail: reason.String()[len(reason.Code)+2:], Remedy: reason.Remedy})
+		r.Row(artifacts.Row{Verdict: Refused, Reason: string(reason.Code), Detail: reason.String()[len(reason.Code)+2:], Remedy: reason.Remedy})
 	}
 	return false, nil
 }
@@ -78,22 +88,28 @@ func (r *Report) guard(do func(*Report) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			// A panic's own text may quote input, so only its type and place are kept.
-			err = refusal.New(CodePanic, "report this with the step and the place named here", "a %T in %s", p, panicPlace(debug.Stack()))
+			err = refusal.New(CodePanic, "report this with the step and the place named here", "a %T in %s", p, panicPlace())
 		}
 	}()
 	return do(r)
 }
 
-// panicPlace finds the first frame of this module below the panic.
-func panicPlace(stack []byte) string {
-	_, after, _ := strings.Cut(string(stack), "panic(")
-	for line := range strings.Lines(after) {
-		if i := strings.LastIndex(line, "/cspine/"); strings.HasPrefix(line, "\t") && i >= 0 {
-			place, _, _ := strings.Cut(strings.TrimSpace(line[i+len("/cspine/"):]), " ")
-			return place
+// panicPlace finds the innermost function of this module that the panic went through.
+func panicPlace() string {
+	const module = "github.com/cspine/cspine/"
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
+	panicked := false
+	for {
+		frame, more := frames.Next()
+		if panicked && strings.HasPrefix(frame.Function, module) {
+			return fmt.Sprintf("%s, line %d", strings.TrimPrefix(frame.Function, module), frame.Line)
+		}
+		panicked = panicked || frame.Function == "runtime.gopanic"
+		if !more {
+			return "an unknown place"
 		}
 	}
-	return "an unknown place"
 }
 
 // fatalError marks an error that concerns the store, and so every study.
@@ -121,7 +137,7 @@ func (r *Report) Do(ctx context.Context, part string, recipe artifacts.Recipe, c
 	case err != nil:
 		return res, Fatal(err)
 	}
-	r.row(found(part, res))
+	r.Row(found(part, res))
 	return res, nil
 }
 
@@ -139,7 +155,7 @@ func (r *Report) Known(ctx context.Context, part string, recipe artifacts.Recipe
 		return nil, nil
 	}
 	res := &artifacts.Result{Record: record, RecipeDigest: digest, Hit: true}
-	r.row(found(part, *res))
+	r.Row(found(part, *res))
 	return res, nil
 }
 
@@ -168,13 +184,11 @@ func (r *Report) Get(ctx context.Context, digest string) ([]byte, error) {
 	return data, err
 }
 
-// Row adds a row of the step's own.
-func (r *Report) Row(row artifacts.Row) { r.row(row) }
-
-func (r *Report) row(row artifacts.Row) {
-	row.Step, row.Subject = r.step, r.subject
-	observe(row)
-	r.emit(row)
+// Row adds a row of the step's own. It may be called from several goroutines.
+func (r *Report) Row(row artifacts.Row) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rows = append(r.rows, row)
 }
 
 // Classify turns any error into a reason.

@@ -138,6 +138,7 @@ func (f *IndexFn) ProcessElement(ctx context.Context, study transforms.Study, em
 			return fmt.Errorf("ingest: note of the index: %w", err)
 		}
 		study.UID, study.Index = s.UID, res.Output.Digest.String()
+		r.Rename(study.Name())
 		if s.Warnings != "" {
 			r.Row(artifacts.Row{Verdict: transforms.Warned, Hit: true, Reason: "warnings", Detail: s.Warnings})
 		}

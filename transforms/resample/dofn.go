@@ -1,0 +1,90 @@
+package resample
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/volume"
+	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/decode"
+	"github.com/cspine/cspine/transforms/ingest"
+)
+
+func init() {
+	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&DoFn{})
+}
+
+// DoFn makes the volume of each study. Its fields are those of Options that belong to the recipe: Beam
+// takes no functions.
+type DoFn struct {
+	transforms.Site
+	Filter, Values string
+	Size           int
+}
+
+// NewDoFn returns the DoFn for these options.
+func NewDoFn(site transforms.Site, o Options) *DoFn {
+	o.fill()
+	return &DoFn{Site: site, Filter: o.Filter, Values: o.Values, Size: o.Size}
+}
+
+func (f *DoFn) options() Options {
+	return Options{Filter: f.Filter, Values: f.Values, Size: f.Size, Release: decode.Release}
+}
+
+// ProcessElement emits the study with its volume.
+func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+	data, store, err := f.Open(ctx)
+	if err != nil {
+		return err
+	}
+	ok, err := transforms.Run(ctx, store, "resample", study.Name(), outcome, func(r *transforms.Report) error {
+		index, err := ingest.Read(ctx, r, study.Index)
+		if err != nil {
+			return err
+		}
+		recipe, err := f.recipe(index)
+		if err != nil {
+			return err
+		}
+		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+			slices := decode.NewReader(data, index)
+			get := func(ctx context.Context, i int) (volume.Slice, Rescale, error) {
+				s, err := slices.Slice(ctx, i)
+				return s, Rescale{Slope: index.Slices[i].Slope, Intercept: index.Slices[i].Intercept}, err
+			}
+			v, err := Volume(ctx, len(index.Slices), get, f.options())
+			if err != nil {
+				return artifacts.Content{}, err
+			}
+			return artifacts.Content{Data: v.Bytes()}, nil
+		})
+		study.Volume = res.Output.Digest.String()
+		return err
+	})
+	if ok {
+		emit(study)
+	}
+	return err
+}
+
+// recipe names the slices that the volume is made of: a slice that is not picked may change freely.
+func (f *DoFn) recipe(index *ingest.Index) (artifacts.Recipe, error) {
+	var picked []ingest.Stored
+	for _, i := range Pick(len(index.Slices), f.Size) {
+		picked = append(picked, index.Stored(i, f.Values == ValuesHU))
+	}
+	slices, err := json.Marshal(picked)
+	return artifacts.Recipe{Transform: "resample", Version: Version,
+		Params: []artifacts.Param{
+			{Name: "decode", Value: strconv.Itoa(decode.Version)},
+			{Name: "filter", Value: f.Filter},
+			{Name: "values", Value: f.Values},
+			{Name: "size", Value: strconv.Itoa(f.Size)},
+		},
+		Inputs: []artifacts.Input{{Name: "slices", Digest: artifacts.DigestOf(slices)}}}, err
+}
