@@ -97,7 +97,7 @@ func newFractures(d *dice, level int, rough *lattice) []fracture {
 		f.shift = across.scale(step / max(0.1, across.length())).add(n.scale(d.between(0.2, 1.3)))
 		list = append(list, f)
 	}
-	for range 1 + d.pick(5)/3 {
+	for range 1 + d.pick(5)/3 { // one, or two in two of five
 		p := sites[d.pick(len(sites))]
 		add(p, side)
 		if p.paired && d.chance(0.7) {

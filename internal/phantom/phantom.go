@@ -84,7 +84,12 @@ func (s *Study) assemble(d *dice) {
 		case c2:
 			shape = newAxis(d)
 		default:
-			shape = newTypical(builds[i].vary(d))
+			v := builds[i].vary(d)
+			v.spur = s.spine.wear[i] * d.between(0.5, 1.6)
+			if i <= c7 && s.broken[i] && d.chance(0.2) {
+				v.wedge = d.between(1.5, 4)
+			}
+			shape = newTypical(v)
 		}
 		b := newBone(s.spine.frames[i], s.spine.size*d.around(1, 0.012), shape)
 		b.cortexHU, b.cortexMM = d.around(1180, 80), d.around(0.75, 0.08)
@@ -114,6 +119,9 @@ func (s *Study) place(d *dice) {
 
 	m := &s.scanner
 	m.collar, m.cradle = d.chance(0.4), d.chance(0.7)
+	if d.chance(0.45) {
+		m.metal = s.skull.fillings(d)
+	}
 	m.kernel, m.gain = newKernel(d, s.pixelMM)
 	m.noiseHU, m.streakHU = d.between(12, 26), d.between(15, 45)
 	m.tableR = d.between(380, 700)
@@ -145,6 +153,7 @@ func (s *Study) Slice(z int) (hu []int16, labels []uint8) {
 	c.paintAirway(s)
 	c.paintThroat(s)
 	c.paintSpine(s)
+	c.paintMetal(s)
 	c.expose(s, z)
 	hu = make([]int16, len(c.hu))
 	for i, v := range c.hu {

@@ -12,6 +12,7 @@ type scanner struct {
 	streakHU float64 // in the shoulders
 	collar   bool    // the patient wears one
 	cradle   bool    // the head lies in one
+	metal    []vec   // dental fillings, in the world
 }
 
 // newKernel is half a symmetric bone kernel, its middle first: a narrow Gaussian less a wide one, so that edges overshoot.
@@ -93,6 +94,49 @@ func (c *canvas) paintOutside(s *Study) {
 			c.near[k] = max(math.Abs(skin-shell-0.8)-0.8, 9-math.Abs(math.Abs(c.u[k])-58))
 		}
 		c.fill(c.whole(), -60)
+	}
+}
+
+// paintMetal paints fillings and the rays that go out from them.
+func (c *canvas) paintMetal(s *Study) {
+	for i, m := range s.scanner.metal {
+		const thick = 3.5 // mm
+		dz := math.Abs(m.z - c.sec.z)
+		if dz > thick {
+			continue
+		}
+		strength := 520 * (1 - ramp(0.6*thick, thick, dz))
+		seed := float64(5 * i)
+		for row := 0; row < c.size; row += nodeStep {
+			for column := 0; column < c.size; column += nodeStep {
+				x, y := c.x0+float64(column)*c.pixel-m.x, c.y0+float64(row)*c.pixel-m.y
+				skin := c.skin[row/nodeStep*c.nodes+column/nodeStep]
+				c.add(row, column, float32(strength*s.ray(x, y, c.sec.z, seed)*(1-0.7*ramp(-2, 4, skin))))
+			}
+		}
+	}
+}
+
+// ray is the brightness of the streaks x, y mm from a piece of metal, and more than anything within it.
+func (s *Study) ray(x, y, z, seed float64) float64 {
+	const radius, reach = 3.0, 110.0
+	r := math.Hypot(x, y)
+	switch {
+	case r > reach:
+		return 0
+	case r < radius:
+		return 8
+	}
+	angle := math.Atan2(y, x)
+	return math.Exp(-r/32) * (s.smooth.at(angle*13, seed, z/1.5) + 0.5*s.smooth.at(angle*31, seed+0.5, z))
+}
+
+// add brightens the pixels of the cell of nodes that starts at row and column.
+func (c *canvas) add(row, column int, hu float32) {
+	for y := row; y < min(row+nodeStep, c.size); y++ {
+		for x := column; x < min(column+nodeStep, c.size); x++ {
+			c.hu[y*c.size+x] += hu
+		}
 	}
 }
 

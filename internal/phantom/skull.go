@@ -45,7 +45,7 @@ func (k *skull) reaches(z float64) bool { return z > k.frame.origin.z-85*k.size 
 func (k *skull) skin(q vec) float64 {
 	cranium := ellipsoid(vec{q.x, q.y + 8, q.z - 72}, vec{78, 97, 80})
 	face := ellipsoid(vec{q.x, q.y + 40, q.z + 2 + k.open/2}, vec{65, 66, 56})
-	chin := ellipsoid(vec{q.x, q.y + 44, q.z + 32 + k.open}, vec{59, 61, 24})
+	chin := ellipsoid(vec{q.x, q.y + 44, q.z + 27 + k.open}, vec{59, 61, 24})
 	nose := ellipsoid(vec{q.x, q.y + 104, q.z - 8}, vec{14, 14, 16})
 	return join(join(join(cranium, face, 24), chin, 14), nose, 8)
 }
@@ -151,6 +151,23 @@ func (k *skull) teeth(q vec) float64 {
 	upper := max(math.Abs(archCurve(q, 0))-3.4-0.06*(-q.z-12), math.Abs(q.z+11)-8.8)
 	lower := max(math.Abs(archCurve(q, -0.5))-3.3, math.Abs(low+2)-8.2)
 	return min(upper, lower) + gap
+}
+
+// fillings are the world's places of a few crowns of metal.
+func (k *skull) fillings(d *dice) []vec {
+	if !k.toothed {
+		return nil
+	}
+	var list []vec
+	for range 1 + d.pick(5) {
+		angle := d.sign() * d.between(0.5, 1.35)
+		height := -14.0
+		if d.chance(0.5) {
+			height = -24 - k.open*0.9
+		}
+		list = append(list, k.frame.world(vec{25 * math.Sin(angle), -52 - 40*math.Cos(angle), height}.scale(k.size)))
+	}
+	return list
 }
 
 // paintHead paints brain, skull, sinuses, jaw and teeth.

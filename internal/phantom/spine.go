@@ -26,7 +26,8 @@ const (
 type spine struct {
 	size   float64 // of this patient; 1 is the tables' adult
 	frames [vertebrae]frame
-	head   frame // at the atlas, turned as the head is
+	head   frame              // at the atlas, turned as the head is
+	wear   [vertebrae]float64 // of the disc below, 0 … 1
 
 	level, x, y, turn *profile // by z
 }
@@ -43,10 +44,11 @@ var stackMM = [vertebrae]float64{
 func newSpine(d *dice) *spine {
 	const degree = math.Pi / 180
 	s := &spine{size: d.around(0.98, 0.05)}
-	t1Slope := d.around(22, 4.5)
-	lordosis := d.around(16, 7)
+	t1Slope := d.around(22, 5)
+	lordosis := d.around(18, 9)
 	shape := d.between(0.75, 1.3) // where along the neck the bend sits
-	sideways, turn := d.around(0, 3), d.around(0, 6)
+	sideways, turn := d.around(0, 3.5), d.around(0, 8)
+	s.age(d)
 
 	var tilt, bend, spin [vertebrae]float64
 	for i := range tilt {
@@ -75,7 +77,7 @@ func newSpine(d *dice) *spine {
 			if i == c1 {
 				middle = s.frames[c2] // the dens is part of the axis
 			}
-			at = at.add(middle.z.scale(stackMM[i] * s.size * d.around(1, 0.02)))
+			at = at.add(middle.z.scale((stackMM[i]*d.around(1, 0.02) - 2.6*s.wear[i]) * s.size))
 		}
 		s.frames[i] = newFrame(at, degree*tilt[i], degree*bend[i], degree*spin[i])
 	}
@@ -86,6 +88,18 @@ func newSpine(d *dice) *spine {
 	s.head = newFrame(s.frames[c1].origin, degree*headTilt, degree*(sideways+d.around(0, 1)), degree*turn)
 	s.trace(spin[:], turn)
 	return s
+}
+
+// age wears discs down, most of all those above and below C6, in half of the patients.
+func (s *spine) age(d *dice) {
+	if d.chance(0.5) {
+		return
+	}
+	for i, share := range [vertebrae]float64{c3: 0.2, c4: 0.45, c5: 0.8, c6: 0.7, c7: 0.2} {
+		if d.chance(share) {
+			s.wear[i] = d.between(0.2, 1)
+		}
+	}
 }
 
 // trace lays the smooth curves through the vertebrae.

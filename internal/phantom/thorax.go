@@ -53,7 +53,7 @@ func newThorax(d *dice, sp *spine) *thorax {
 		}
 		return points
 	}
-	t.girdle = append(t.girdle, chain(lift([]vec{{14, -50, -46}, {32, -56, -40}, {62, -52, -24}, {92, -28, -8}, {122, -6, 4}, {150, 2, 8}}), 6, 0.9)...)
+	t.girdle = append(t.girdle, chain(lift([]vec{{14, -46, -46}, {32, -51, -40}, {62, -46, -24}, {92, -24, -8}, {122, -4, 4}, {150, 2, 8}}), 6, 0.9)...)
 	t.girdle = append(t.girdle, chain(lift([]vec{{66, 56, -62}, {86, 54, -40}, {120, 34, -12}, {148, 12, 6}}), 4.2, 1.4)...)
 	t.girdle = append(t.girdle, chain(lift([]vec{{66, 50, -90}, {64, 46, -40}, {72, 38, -26}, {104, 16, -20}}), 2.4, 1.6)...)
 	t.girdle = append(t.girdle, newBar(vec{152, 4, -22}, vec{152, 6, -40}, 22, 20, 1))
@@ -78,7 +78,7 @@ func (t *thorax) bones(p vec) float64 {
 	for b := range t.girdle {
 		d = min(d, t.girdle[b].distance(q))
 	}
-	d = min(d, roundBox(q.sub(vec{0, -58, -78}), vec{27 - 0.3*(-50-q.z), 5.5, 28}, 4))
+	d = min(d, roundBox(q.sub(vec{0, -54, -78}), vec{27 - 0.3*(-50-q.z), 5.5, 28}, 4))
 	return d * t.size
 }
 
@@ -86,7 +86,7 @@ func (t *thorax) bones(p vec) float64 {
 func (t *thorax) lung(p vec) float64 {
 	q := p.sub(t.centre).scale(1 / t.size)
 	q.x = math.Abs(q.x)
-	return ellipsoid(q.sub(vec{47, 4, -98}), vec{36, 46, 84}) * t.size
+	return ellipsoid(q.sub(vec{46, 5, -98}), vec{33, 43, 84}) * t.size
 }
 
 // paintChest paints lungs and the bones around them.
@@ -111,6 +111,9 @@ func (c *canvas) paintChest(s *Study) {
 		c.hu[i] += (hu - c.hu[i]) * c.cover(d)
 	})
 	solid(t.bones)
+	for k, skin := range c.skin {
+		c.near[k] = max(c.near[k], skin+3)
+	}
 	c.paint(all, c.edge, func(i int, d float32) {
 		x, y := c.x0+float64(i%c.size)*c.pixel, c.y0+float64(i/c.size)*c.pixel
 		hu := float32(230 + 90*s.smooth.at(x/1.2, y/1.2, z/1.2) + 820*(1-ramp(0.9, 1.9, float64(-d))))
