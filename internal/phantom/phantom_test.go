@@ -112,33 +112,6 @@ func TestCanalIsNotMasked(t *testing.T) {
 	}
 }
 
-func TestPrevalenceIsTheDataSets(t *testing.T) {
-	const studies = 20000
-	var levels [7]float64
-	patients := 0.0
-	for i := range studies {
-		broken := drawFractures(newDice(1, uint64(i)))
-		some := false
-		for l, b := range broken {
-			if b {
-				levels[l]++
-				some = true
-			}
-		}
-		if some {
-			patients++
-		}
-	}
-	if p := patients / studies; p < patientPrevalence-0.015 || p > patientPrevalence+0.015 {
-		t.Errorf("%.3f of the patients have a fracture, want %.3f", p, patientPrevalence)
-	}
-	for l, n := range levels {
-		if p := n / studies; p < prevalence[l]-0.012 || p > prevalence[l]+0.012 {
-			t.Errorf("C%d is broken in %.3f, want %.3f", l+1, p, prevalence[l])
-		}
-	}
-}
-
 // files reads everything below a folder.
 func files(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
