@@ -1,6 +1,7 @@
 package crop
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/cspine/cspine/internal/npy"
@@ -114,10 +115,7 @@ func (b *Box) enclose(mask []uint8, least int) bool {
 	for r := range Grid {
 		for c := range Grid {
 			line := mask[(r*Grid+c)*Grid:][:Grid]
-			from := 0
-			for from < Grid && int(line[from]) < least {
-				from++
-			}
+			from := firstOf(line, least)
 			if from == Grid {
 				continue
 			}
@@ -133,6 +131,22 @@ func (b *Box) enclose(mask []uint8, least int) bool {
 		*r = [2]int{max(0, first[axis]-1), min(Grid, last[axis]+1)}
 	}
 	return last[0] >= 0
+}
+
+// firstOf returns the index of the first value of line that is at least least, or its length. Nearly all of
+// a mask is zero: it steps over eight zeros at a time.
+func firstOf(line []uint8, least int) int {
+	for k := 0; k < len(line); k += 8 {
+		if least > 0 && binary.LittleEndian.Uint64(line[k:]) == 0 {
+			continue
+		}
+		for i, v := range line[k : k+8] {
+			if int(v) >= least {
+				return k + i
+			}
+		}
+	}
+	return len(line)
 }
 
 // check returns an error that wraps ErrEmptyBox if no pixel of the study lies in the box.

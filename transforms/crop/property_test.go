@@ -1,13 +1,11 @@
 package crop
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"github.com/cspine/cspine/internal/npy"
-	"github.com/cspine/cspine/internal/volume"
 )
 
 func anyRange(t *rapid.T, name string) [2]int {
@@ -16,50 +14,38 @@ func anyRange(t *rapid.T, name string) [2]int {
 }
 
 func TestABoxHoldsAllThatExceedsItsThreshold(t *testing.T) {
-	m := npy.New(npy.Uint8, volume.Levels, Grid, Grid, Grid)
+	mask := make([]uint8, Grid*Grid*Grid)
+	strictTh, looseTh := BoxOptions{}.thresholds()
 	rapid.Check(t, func(t *rapid.T) {
-		clear(m.Data)
-		level := rapid.IntRange(0, volume.Levels-1).Draw(t, "level")
-		values := maskLevel(m, level)
-		type voxel struct{ r, c, s int }
-		var strict, loose []voxel
+		clear(mask)
+		values := map[[3]int]uint8{}
 		for range rapid.IntRange(0, 6).Draw(t, "voxels") {
-			v := voxel{rapid.IntRange(0, Grid-1).Draw(t, "row"), rapid.IntRange(0, Grid-1).Draw(t, "column"), rapid.IntRange(0, Grid-1).Draw(t, "slice")}
-			values[(v.r*Grid+v.c)*Grid+v.s] = rapid.SampledFrom([]uint8{12, 13, 51, 52, 255}).Draw(t, "value")
+			at := [3]int{rapid.IntRange(0, Grid-1).Draw(t, "row"), rapid.IntRange(0, Grid-1).Draw(t, "column"), rapid.IntRange(0, Grid-1).Draw(t, "slice")}
+			values[at] = rapid.SampledFrom([]uint8{12, 13, 51, 52, 255}).Draw(t, "value")
+			mask[(at[0]*Grid+at[1])*Grid+at[2]] = values[at]
 		}
-		for i, x := range values {
-			v := voxel{i / Grid / Grid, i / Grid % Grid, i % Grid}
-			if x > 12 { // 0.05 x 255 = 12.75
-				loose = append(loose, v)
-			}
-			if x > 51 { // 0.2 x 255 = 51 is not above 0.2
-				strict = append(strict, v)
+		// 0.2 x 255 is 51, which is not above 0.2; 0.05 x 255 is 12.75.
+		least, th := uint8(52), 0.2
+		if !slices.ContainsFunc(slices.Collect(maps.Values(values)), func(v uint8) bool { return v >= least }) {
+			least, th = 13, 0.05
+		}
+		first, last := [3]int{Grid, Grid, Grid}, [3]int{-1, -1, -1}
+		for at, v := range values {
+			for axis, x := range at {
+				if v >= least {
+					first[axis], last[axis] = min(first[axis], x), max(last[axis], x)
+				}
 			}
 		}
-		for i, v := range Boxes(m, BoxOptions{}) {
-			in, th := strict, 0.2
-			if len(in) == 0 {
-				in, th = loose, 0.05
+		want := Verdict{Level: 3, Reason: EmptyMask}
+		if last[0] >= 0 {
+			want = Verdict{Level: 3, Found: true, Box: Box{Level: 3, Threshold: th}}
+			for axis, r := range []*[2]int{&want.Box.Row, &want.Box.Column, &want.Box.Slice} {
+				*r = [2]int{max(0, first[axis]-1), last[axis] + 1}
 			}
-			if i != level || len(in) == 0 {
-				if v.Found || v.Reason != EmptyMask {
-					t.Fatalf("%s: %+v in an empty mask", volume.LevelName(i), v)
-				}
-				continue
-			}
-			if !v.Found || v.Box.Threshold != th {
-				t.Fatalf("%+v, want a box at %g", v, th)
-			}
-			for axis, r := range [][2]int{v.Box.Row, v.Box.Column, v.Box.Slice} {
-				first, last := Grid, -1
-				for _, x := range in {
-					at := []int{x.r, x.c, x.s}[axis]
-					first, last = min(first, at), max(last, at)
-				}
-				if want := [2]int{max(0, first-1), last + 1}; r != want {
-					t.Fatalf("axis %d: %v, want %v", axis, r, want)
-				}
-			}
+		}
+		if got := find(mask, 3, strictTh, looseTh); got != want {
+			t.Fatalf("%+v, want %+v", got, want)
 		}
 	})
 }
