@@ -1,6 +1,9 @@
 package resize
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // fixed is OpenCV's bilinear interpolation of bytes: weights in units of 1/2048, three roundings on the
 // way (modules/imgproc, resize: INTER_RESIZE_COEF_BITS, FixedPtCast).
@@ -78,14 +81,16 @@ func (f *fixed) across(dst []uint64, row []uint8) {
 func down(dst []uint8, near, far []uint64, v, w uint64) {
 	const low16 = 0x0000ffff_0000ffff
 	const half = 0x00000002_00000002
+	pairs := len(dst) / 2
+	odd := near[pairs:]
 	far = far[:len(near)]
-	for len(dst) >= 2 {
-		s := (near[0]*v>>16)&low16 + (far[0]*w>>16)&low16 + half
-		dst[0], dst[1] = uint8(s>>2), uint8(s>>34)
-		dst, near, far = dst[2:], near[1:], far[1:]
+	for k, p := range near[:pairs] {
+		s := (p*v>>16)&low16 + (far[k]*w>>16)&low16 + half
+		binary.LittleEndian.PutUint16(dst, uint16(uint8(s>>2))|uint16(s>>34)<<8)
+		dst = dst[2:]
 	}
-	if len(dst) == 1 {
-		s := (near[0]*v>>16)&low16 + (far[0]*w>>16)&low16 + half
+	if len(odd) == 1 {
+		s := (odd[0]*v>>16)&low16 + (far[pairs]*w>>16)&low16 + half
 		dst[0] = uint8(s >> 2)
 	}
 }
