@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 
@@ -52,7 +53,7 @@ type Options struct {
 	Workers int
 	// Release, if set, is handed every slice after use, so that its Pix can be reused. Several goroutines
 	// may call it at once.
-	Release func(volume.Slice) `json:"-"`
+	Release func(volume.Slice) `json:"-" toml:"-"`
 }
 
 // Rescale is what maps a slice's stored values to Hounsfield units.
@@ -134,7 +135,13 @@ func planes[T any](ctx context.Context, slices []int, get Getter, opts Options, 
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(opts.Workers)
 	for k, i := range slices {
-		group.Go(func() error {
+		group.Go(func() (err error) {
+			// A decoder that panics on a hostile file must not take the process with it.
+			defer func() {
+				if r := recover(); r != nil {
+					err = fmt.Errorf("resample: slice %d: panic: %v\n%s", i, r, debug.Stack())
+				}
+			}()
 			if err := ctx.Err(); err != nil {
 				return err
 			}
