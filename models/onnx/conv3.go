@@ -177,7 +177,7 @@ func (c *conv3) split(g *Graph, l *lookup, name string, concat *Node) []*Node {
 	from := make([]int64, len(concat.Inputs)+1) // part i reads the channels from[i]:from[i+1]
 	doubled := false
 	for i, in := range concat.Inputs {
-		n := l.channels(in, 64)
+		n := l.channels(in)
 		if n == 0 {
 			return nil
 		}

@@ -8,10 +8,11 @@ type lookup struct {
 	readers   map[string][]*Node
 	outputs   map[string]bool
 	inputs    map[string]Value
+	widths    map[string]int64 // what channels has found
 }
 
 func (g *Graph) lookup() *lookup {
-	l := &lookup{map[string]*Tensor{}, map[string]*Node{}, map[string][]*Node{}, map[string]bool{}, map[string]Value{}}
+	l := &lookup{map[string]*Tensor{}, map[string]*Node{}, map[string][]*Node{}, map[string]bool{}, map[string]Value{}, map[string]int64{}}
 	for _, t := range g.Initializers {
 		l.constants[t.Name] = t
 	}
@@ -85,13 +86,23 @@ func is(n *Node, op string) bool {
 	return n != nil && n.Op == op && n.Domain == "" && len(n.Outputs) == 1
 }
 
-// channels returns the length of axis 1 of a value, or 0 where it can't be told. depth bounds the walk.
-func (l *lookup) channels(name string, depth int) int64 {
+// channels returns the length of axis 1 of a value, or 0 where it can't be told.
+func (l *lookup) channels(name string) int64 {
 	if v, ok := l.inputs[name]; ok && len(v.Shape) > 1 {
 		return max(v.Shape[1], 0)
 	}
-	n := l.makers[name]
-	if n == nil || n.Domain != "" || len(n.Inputs) == 0 || depth == 0 {
+	if width, known := l.widths[name]; known {
+		return width
+	}
+	l.widths[name] = 0 // meets a cycle, which only a hostile file has
+	width := l.findChannels(l.makers[name])
+	l.widths[name] = width
+	return width
+}
+
+// findChannels looks at what makes a value.
+func (l *lookup) findChannels(n *Node) int64 {
+	if n == nil || n.Domain != "" || len(n.Inputs) == 0 {
 		return 0
 	}
 	switch n.Op {
@@ -110,7 +121,7 @@ func (l *lookup) channels(name string, depth int) int64 {
 		}
 		sum := int64(0)
 		for _, in := range n.Inputs {
-			c := l.channels(in, depth-1)
+			c := l.channels(in)
 			if c == 0 {
 				return 0
 			}
@@ -118,10 +129,10 @@ func (l *lookup) channels(name string, depth int) int64 {
 		}
 		return sum
 	case "Add", "Mul": // alike on both sides, or one is broadcast: the larger counts
-		return max(l.channels(n.Inputs[0], depth-1), l.channels(at(n.Inputs, 1), depth-1))
+		return max(l.channels(n.Inputs[0]), l.channels(at(n.Inputs, 1)))
 	case "Relu", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "Tanh", "Clip", "Gelu", "Erf", "HardSwish", "Dropout", "Identity",
 		"BatchNormalization", "InstanceNormalization", "MaxPool", "AveragePool", "Resize":
-		return l.channels(n.Inputs[0], depth-1)
+		return l.channels(n.Inputs[0])
 	}
 	return 0
 }
@@ -133,7 +144,7 @@ func at(names []string, i int) string {
 	return ""
 }
 
-// sweep removes nodes and constants that nothing reads.
+// sweep removes nodes and constants that nothing reads. The graph must not be nested.
 func (g *Graph) sweep() {
 	needed := map[string]bool{}
 	for _, v := range g.Outputs {
@@ -142,7 +153,7 @@ func (g *Graph) sweep() {
 	kept := len(g.Nodes)
 	for i := len(g.Nodes) - 1; i >= 0; i-- {
 		n := g.Nodes[i]
-		used := len(n.Outputs) == 0 || hidden(n)
+		used := len(n.Outputs) == 0
 		for _, name := range n.Outputs {
 			used = used || needed[name]
 		}
@@ -158,19 +169,19 @@ func (g *Graph) sweep() {
 	g.Nodes = g.Nodes[kept:]
 	constants := g.Initializers[:0]
 	for _, t := range g.Initializers {
-		if needed[t.Name] || g.nested() {
+		if needed[t.Name] {
 			constants = append(constants, t)
 		}
 	}
 	g.Initializers = constants
 }
 
-// hidden tells whether a node has a graph of its own, which may read values that Inputs doesn't name.
-func hidden(n *Node) bool { return n.Op == "If" || n.Op == "Loop" || n.Op == "Scan" }
-
+// nested tells whether a node has a graph of its own. Such graphs may read values that Node.Inputs doesn't
+// name, so that a graph which has some is left as it is.
 func (g *Graph) nested() bool {
 	for _, n := range g.Nodes {
-		if hidden(n) {
+		switch n.Op {
+		case "If", "Loop", "Scan", "SequenceMap":
 			return true
 		}
 	}

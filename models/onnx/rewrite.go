@@ -4,6 +4,9 @@ package onnx
 // graph's floating point: it belongs to a recipe.
 const RewriteVersion = 1
 
+// maxChanges bounds the time that a hostile file takes: every change looks at the whole graph.
+const maxChanges = 64
+
 // Accelerate rewrites what it can of a model into an equal graph that needs fewer multiplications, and
 // returns how many places it changed. Results agree to rounding. Only inference is served: trained
 // statistics become part of the weights.
@@ -19,7 +22,7 @@ func (m *Model) Accelerate() int {
 		return 0
 	}
 	changed := 0
-	for g.accelerateOne() {
+	for changed < maxChanges && g.accelerateOne() {
 		changed++
 	}
 	if changed > 0 {
@@ -44,7 +47,7 @@ func (m *Model) SumInputChannels() (ok bool) {
 	weights := map[*Node][]float32{}
 	for _, n := range l.readers[in.Name] {
 		w := l.constant(at(n.Inputs, 1))
-		if !is(n, "Conv") || n.Inputs[0] != in.Name || w == nil || len(w.Dims) != len(in.Shape) || w.Dims[1] != in.Shape[1] {
+		if !is(n, "Conv") || n.Inputs[0] != in.Name || w == nil || w.Elements() == 0 || len(w.Dims) != len(in.Shape) || w.Dims[1] != in.Shape[1] {
 			return false
 		}
 		values, isFloat := w.Float32s()

@@ -2,6 +2,8 @@ package openvino
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -33,17 +35,67 @@ func TestMissingLibraryNamesTheRemedy(t *testing.T) {
 	}
 }
 
+func TestBF16IsReallyUsed(t *testing.T) {
+	e := engine(t)
+	if e.Precisions()[0] != models.BF16 {
+		t.Skip("this processor has no bf16")
+	}
+	var outs [2][]float32
+	for i, precision := range []models.Precision{models.F32, models.BF16} {
+		n, err := e.Compile(t.Context(), modelstest.Model(t, "unet"), &models.CompileOptions{Precision: precision})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		in := make([]float32, n.Inputs()[0].Len())
+		for k := range in {
+			in[k] = float32(k%97) / 97
+		}
+		outs[i] = make([]float32, n.Outputs()[0].Len())
+		if err := n.Infer(t.Context(), [][]float32{in}, [][]float32{outs[i]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	worst := float32(0)
+	for k := range outs[0] {
+		worst = max(worst, outs[0][k]-outs[1][k], outs[1][k]-outs[0][k])
+	}
+	if worst < 1e-5 {
+		t.Errorf("bf16 differs from f32 by %g only: it is f32", worst)
+	}
+}
+
+// BenchmarkInfer runs the ONNX file named in CSPINE_BENCH_MODEL, or the suite's small U-Net, with two
+// threads: one operation is one inference.
 func BenchmarkInfer(b *testing.B) {
 	e := engine(b)
-	n, err := e.Compile(b.Context(), modelstest.Model(b, "unet"), &models.CompileOptions{Precision: e.Precisions()[0], EqualChannels: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer n.Close()
-	in, out := make([]float32, n.Inputs()[0].Len()), make([]float32, n.Outputs()[0].Len())
-	for b.Loop() {
-		if err := n.Infer(b.Context(), [][]float32{in}, [][]float32{out}); err != nil {
+	model := modelstest.Model(b, "unet")
+	if path := os.Getenv("CSPINE_BENCH_MODEL"); path != "" {
+		var err error
+		if model, err = os.ReadFile(path); err != nil {
 			b.Fatal(err)
+		}
+	}
+	for _, streams := range []int{1, 2} {
+		for _, precision := range e.Precisions() {
+			b.Run(fmt.Sprintf("%s/%dstreams", precision, streams), func(b *testing.B) {
+				opts := &models.CompileOptions{Precision: precision, Threads: 2, Streams: streams, EqualChannels: true}
+				n, err := e.Compile(b.Context(), model, opts)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer n.Close()
+				b.SetParallelism(1) // GOMAXPROCS callers; those beyond the streams wait
+				b.ResetTimer()
+				b.RunParallel(func(pb *testing.PB) {
+					in, out := make([]float32, n.Inputs()[0].Len()), make([]float32, n.Outputs()[0].Len())
+					for pb.Next() {
+						if err := n.Infer(b.Context(), [][]float32{in}, [][]float32{out}); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			})
 		}
 	}
 }
