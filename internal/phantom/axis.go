@@ -12,7 +12,6 @@ type axis struct {
 	wing                    bar
 	canalWidth, canalDepth  float64
 	bodyWidth, bodyDepth, h float64
-	lean                    float64 // of the dens to the back, mm per mm
 }
 
 func newAxis(d *dice) *axis {
