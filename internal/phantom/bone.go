@@ -16,6 +16,7 @@ type bone struct {
 	shape  solid
 	breaks []fracture
 
+	skew                             float64 // share by which the left half is wider
 	cortexHU, cancellousHU, cortexMM float64
 	lo, hi                           vec // world box
 }
@@ -42,9 +43,18 @@ func newBone(f frame, size float64, shape solid) bone {
 	return b
 }
 
+// local is a point in the millimetres of the shape.
+func (b *bone) local(p vec) vec {
+	q := b.frame.local(p).scale(1 / b.size)
+	if q.x > 0 {
+		q.x /= 1 + b.skew
+	}
+	return q
+}
+
 // distance in mm of the world.
 func (b *bone) distance(p vec) float64 {
-	q := b.frame.local(p).scale(1 / b.size)
+	q := b.local(p)
 	for i := range b.breaks {
 		q = b.breaks[i].displace(q)
 	}
@@ -53,9 +63,6 @@ func (b *bone) distance(p vec) float64 {
 
 // jointMM is the least gap between two vertebrae: cartilage and the joint's space.
 const jointMM = 1.1
-
-// outside marks a node that no solid reaches.
-const outside = 1e3
 
 // paintSpine paints the vertebrae and their labels. Where two would touch, both give way to a joint.
 func (c *canvas) paintSpine(s *Study) {
@@ -87,7 +94,8 @@ func (c *canvas) paintSpine(s *Study) {
 	}
 	for _, i := range active {
 		b := &s.bones[i]
-		c.survey(c.around(b.lo.x, b.lo.y, b.hi.x, b.hi.y), 3, func(x, y float64) float64 { return b.distance(vec{x, y, z}) }, func(k int, d float64) {
+		distance := func(x, y float64) float64 { return b.distance(vec{x, y, z}) }
+		c.survey(c.around(b.lo.x, b.lo.y, b.hi.x, b.hi.y), 3, distance, func(k int, d float64) {
 			switch {
 			case d < c.near[k]:
 				c.far[k], c.near[k], c.owner[k] = c.near[k], d, uint8(i)
@@ -121,33 +129,9 @@ func (c *canvas) paintSpine(s *Study) {
 	})
 }
 
-// survey measures a solid at the nodes of a window and tells keep those no further than reach mm. It looks at blocks
-// of nodes first and passes over the far ones.
-func (c *canvas) survey(w window, reach float64, distance func(x, y float64) float64, keep func(k int, d float64)) {
-	const block = 4
-	radius := 0.71 * (block - 1) * nodeStep * c.pixel
-	for j := w.j0; j < w.j1; j += block {
-		for i := w.i0; i < w.i1; i += block {
-			x, y := c.place(i, j)
-			half := 0.5 * (block - 1) * nodeStep * c.pixel
-			if distance(x+half, y+half) > 1.3*radius+reach {
-				continue
-			}
-			for jj := j; jj < min(j+block, w.j1); jj++ {
-				for ii := i; ii < min(i+block, w.i1); ii++ {
-					x, y := c.place(ii, jj)
-					if d := distance(x, y); d < reach {
-						keep(jj*c.nodes+ii, d)
-					}
-				}
-			}
-		}
-	}
-}
-
 // density is the bone's HU at a point depth mm below its surface.
 func (b *bone) density(s *Study, p vec, depth float64) float32 {
-	q := b.frame.local(p).scale(1 / b.size)
+	q := b.local(p)
 	dense := b.shape.inner(q)
 	thick := b.cortexMM * (0.75 + 0.3*s.smooth.at(p.x/4, p.y/4, p.z/4) + 0.45*dense)
 	mesh := s.smooth.at(p.x/1.1, p.y/1.1, p.z/1.5) + 0.6*s.smooth.at(p.x/0.6+9, p.y/0.6, p.z/0.8)

@@ -10,6 +10,9 @@ const nodeStep = 2
 // warpStep is the distance in pixels of the points at which the tissue's warp is evaluated.
 const warpStep = 16
 
+// outside is the distance of a node that no solid reaches, mm.
+const outside = 1e3
+
 // canvas is one slice being painted. Painters lay tissue over tissue, each with soft edges a pixel wide, which is
 // what partial volume makes of an edge.
 type canvas struct {
@@ -138,6 +141,39 @@ func (c *canvas) paint(w window, reach float64, put func(i int, d float32)) {
 			}
 		}
 	}
+}
+
+// survey measures a solid at the nodes of a window and tells keep those no further than reach mm. It looks at blocks
+// of nodes first and passes over the far ones.
+func (c *canvas) survey(w window, reach float64, distance func(x, y float64) float64, keep func(k int, d float64)) {
+	const block = 4
+	radius := 0.71 * (block - 1) * nodeStep * c.pixel
+	for j := w.j0; j < w.j1; j += block {
+		for i := w.i0; i < w.i1; i += block {
+			x, y := c.place(i, j)
+			half := 0.5 * (block - 1) * nodeStep * c.pixel
+			if distance(x+half, y+half) > 1.3*radius+reach {
+				continue
+			}
+			for jj := j; jj < min(j+block, w.j1); jj++ {
+				for ii := i; ii < min(i+block, w.i1); ii++ {
+					x, y := c.place(ii, jj)
+					if d := distance(x, y); d < reach {
+						keep(jj*c.nodes+ii, d)
+					}
+				}
+			}
+		}
+	}
+}
+
+// solve measures a solid, told of the world's x and y, over the whole slice: near holds its distance up to reach mm, and
+// outside beyond.
+func (c *canvas) solve(reach float64, distance func(x, y float64) float64) {
+	for k := range c.near {
+		c.near[k] = outside
+	}
+	c.survey(c.whole(), reach, distance, func(k int, d float64) { c.near[k] = d })
 }
 
 // cover is the share of a pixel at distance d from a solid's surface that the solid fills.

@@ -107,14 +107,16 @@ func newFractures(d *dice, level int, rough *lattice) []fracture {
 	return list
 }
 
-// across is the distance from the rough plane, and weight how much the fracture is felt there: 1 within the ball, fading at its rim.
+// across is the distance from the rough plane, and weight how much the fracture is felt there: 1 within the ball,
+// fading at its rim.
 func (f *fracture) across(q vec) (distance, weight float64) {
 	d := q.sub(f.centre)
 	r := d.length() / f.radius
 	if r >= 1 {
 		return 0, 0
 	}
-	return d.dot(f.normal) + 1.1*f.rough.at(q.x/3.3, q.y/3.3, q.z/3.3) + 0.4*f.rough.at(q.x/1.2, q.y/1.2+5, q.z/1.2), 1 - ramp(0.7, 1, r)
+	rough := 1.1*f.rough.at(q.x/3.3, q.y/3.3, q.z/3.3) + 0.4*f.rough.at(q.x/1.2, q.y/1.2+5, q.z/1.2)
+	return d.dot(f.normal) + rough, 1 - ramp(0.7, 1, r)
 }
 
 // displace is where, in the whole bone, the tissue at q comes from.

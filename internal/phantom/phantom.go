@@ -92,6 +92,7 @@ func (s *Study) assemble(d *dice) {
 			shape = newTypical(v)
 		}
 		b := newBone(s.spine.frames[i], s.spine.size*d.around(1, 0.012), shape)
+		b.skew = d.around(0, 0.02)
 		b.cortexHU, b.cortexMM = d.around(1180, 80), d.around(0.75, 0.08)
 		b.cancellousHU = 300 * density * d.around(1, 0.05)
 		if i < t1 {

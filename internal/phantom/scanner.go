@@ -79,7 +79,9 @@ func (c *canvas) paintOutside(s *Study) {
 		for j := range c.nodes {
 			for i := range c.nodes {
 				x, y := c.place(i, j)
-				c.near[j*c.nodes+i] = max(math.Abs(math.Hypot(x-s.skull.frame.origin.x, y-middle)-radius)-wall, back+20-y, 3-c.skin[j*c.nodes+i])
+				k := j*c.nodes + i
+				shell := math.Abs(math.Hypot(x-s.skull.frame.origin.x, y-middle)-radius) - wall
+				c.near[k] = max(shell, back+20-y, 3-c.skin[k])
 			}
 		}
 		c.fill(c.whole(), -180)

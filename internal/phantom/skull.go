@@ -21,7 +21,10 @@ type skull struct {
 }
 
 func newSkull(d *dice, f frame, size float64) *skull {
-	k := &skull{frame: f, size: size * d.around(1, 0.02), open: d.between(0, 9), toothed: d.chance(0.85), jawWidth: d.around(44, 1.5)}
+	k := &skull{
+		frame: f, size: size * d.around(1, 0.02),
+		open: d.between(0, 9), toothed: d.chance(0.85), jawWidth: d.around(44, 1.5),
+	}
 	k.petrous = newBar(vec{12, -10, 31}, vec{48, 12, 30}, 7, 11, 0.8)
 	k.zygoma = newBar(vec{62, -6, 26}, vec{50, -68, 20}, 2.6, 5, 1.4)
 	k.temple = newBar(vec{58, 4, 26}, vec{62, -18, 27}, 5, 4, 1)
@@ -178,13 +181,10 @@ func (c *canvas) paintHead(s *Study) {
 		return
 	}
 	all := c.whole()
-	solid := func(distance func(q vec) float64, reach float64) {
-		for i := range c.near {
-			c.near[i] = outside
-		}
-		c.survey(all, reach, func(x, y float64) float64 { return distance(k.local(vec{x, y, z})) * k.size }, func(i int, d float64) { c.near[i] = d })
+	solid := func(distance func(q vec) float64) {
+		c.solve(2, func(x, y float64) float64 { return distance(k.local(vec{x, y, z})) * k.size })
 	}
-	solid(k.cavity, 2)
+	solid(k.cavity)
 	c.paint(all, c.edge, func(i int, d float32) {
 		hu := float32(brainHU)
 		if d > -2 {
@@ -194,21 +194,21 @@ func (c *canvas) paintHead(s *Study) {
 	})
 	c.paintTube(&s.organs.sac, fluidHU, 0)
 	c.paintTube(&s.organs.cord, cordHU, 0)
-	solid(k.sinus, 2)
+	solid(k.sinus)
 	c.fill(all, -985)
-	solid(k.conchae, 2)
+	solid(k.conchae)
 	c.fill(all, mucosaHU)
-	solid(k.bone, 2)
+	solid(k.bone)
 	c.paint(all, c.edge, func(i int, d float32) {
 		p := vec{c.x0 + float64(i%c.size)*c.pixel, c.y0 + float64(i/c.size)*c.pixel, z}
 		c.hu[i] += (k.density(s, p, d) - c.hu[i]) * c.cover(d)
 	})
-	solid(k.jaw, 2)
+	solid(k.jaw)
 	c.paint(all, c.edge, func(i int, d float32) {
 		hu := float32(450 + 950*(1-ramp(1.6, 3.2, float64(-d))))
 		c.hu[i] += (hu - c.hu[i]) * c.cover(d)
 	})
-	solid(k.teeth, 2)
+	solid(k.teeth)
 	c.fill(all, toothHU)
 }
 

@@ -20,7 +20,9 @@ func newOutline(d *dice) *outline {
 		return newProfile(x, y)
 	}
 	o.width = table([][2]float64{{-3, 62}, {0, 63}, {2, 61}, {4, 58}, {6, 60}, {7, 66}, {8, 74}, {10, 90}, {14, 120}}, o.stout)
-	o.front = table([][2]float64{{-2, -30}, {1, -40}, {3, -52}, {4, -55}, {5, -56}, {7, -54}, {8, -58}, {9, -68}, {10, -78}, {11, -86}, {14, -102}}, 0.5+0.5*o.stout)
+	o.front = table([][2]float64{
+		{-2, -30}, {1, -40}, {3, -52}, {4, -55}, {5, -56}, {7, -54}, {8, -58}, {9, -68}, {10, -78}, {11, -86}, {14, -102},
+	}, 0.5+0.5*o.stout)
 	o.back = table([][2]float64{{-2, 66}, {0, 76}, {2, 71}, {4, 67}, {6, 68}, {8, 72}, {11, 76}, {14, 80}}, 0.5+0.5*o.stout)
 	o.shoulder = table([][2]float64{{5.6, 20}, {6.3, 62}, {7, 105}, {8, 160}, {9, 190}, {10, 205}, {14, 225}}, 0.6+0.4*o.stout)
 	o.shoulderV = table([][2]float64{{6, 34}, {8, 20}, {9, 10}, {10, 4}, {14, -8}}, 1)
@@ -215,7 +217,8 @@ func (c *canvas) paintCanal(s *Study) {
 type organs struct {
 	tongue, palate, epiglottis, larynx, isthmus, esophagus, trachea, pharynx, nasopharynx, ligament, discs, sac, cord tube
 
-	parotid, submandibular, thyroid, carotid, externalCarotid, jugular, subclavian, axillary, vertebral, superficial, piriform, vallecula [2]tube
+	parotid, submandibular, thyroid, piriform, vallecula                            [2]tube
+	carotid, externalCarotid, jugular, subclavian, axillary, vertebral, superficial [2]tube
 
 	nodes []tube
 }
@@ -226,7 +229,8 @@ func newOrgans(d *dice) organs {
 		to   *tube
 		from tube
 	}{
-		{&o.tongue, tongue}, {&o.palate, palate}, {&o.epiglottis, epiglottis}, {&o.larynx, larynx}, {&o.isthmus, isthmus}, {&o.esophagus, esophagus}, {&o.trachea, trachea},
+		{&o.tongue, tongue}, {&o.palate, palate}, {&o.epiglottis, epiglottis}, {&o.larynx, larynx}, {&o.isthmus, isthmus},
+		{&o.esophagus, esophagus}, {&o.trachea, trachea},
 		{&o.pharynx, pharynx}, {&o.nasopharynx, nasopharynx}, {&o.ligament, ligament},
 	} {
 		*p.to = p.from.vary(d, d.sign())
@@ -248,8 +252,11 @@ func newOrgans(d *dice) organs {
 		level, side := d.between(2, 8), d.sign()
 		u, v := d.between(30, 52), d.between(-30, 22)
 		r, long := d.between(1.6, 3.6), d.between(0.12, 0.4)
-		t := newTube(station{level - long, side * u, v, r, r * 1.2, 0}, station{level, side * (u + 1), v, r, r * 1.3, 0}, station{level + long, side * u, v - 2, r, r * 1.2, 0})
-		o.nodes = append(o.nodes, t)
+		o.nodes = append(o.nodes, newTube(
+			station{level - long, side * u, v, r, r * 1.2, 0},
+			station{level, side * (u + 1), v, r, r * 1.3, 0},
+			station{level + long, side * u, v - 2, r, r * 1.2, 0},
+		))
 	}
 	return o
 }

@@ -53,7 +53,8 @@ func newThorax(d *dice, sp *spine) *thorax {
 		}
 		return points
 	}
-	t.girdle = append(t.girdle, chain(lift([]vec{{14, -46, -46}, {32, -51, -40}, {62, -46, -24}, {92, -24, -8}, {122, -4, 4}, {150, 2, 8}}), 6, 0.9)...)
+	collar := []vec{{14, -46, -46}, {32, -51, -40}, {62, -46, -24}, {92, -24, -8}, {122, -4, 4}, {150, 2, 8}}
+	t.girdle = append(t.girdle, chain(lift(collar), 6, 0.9)...)
 	t.girdle = append(t.girdle, chain(lift([]vec{{66, 56, -62}, {86, 54, -40}, {120, 34, -12}, {148, 12, 6}}), 4.2, 1.4)...)
 	t.girdle = append(t.girdle, chain(lift([]vec{{66, 50, -90}, {64, 46, -40}, {72, 38, -26}, {104, 16, -20}}), 2.4, 1.6)...)
 	t.girdle = append(t.girdle, newBar(vec{152, 4, -22}, vec{152, 6, -40}, 22, 20, 1))
@@ -98,10 +99,7 @@ func (c *canvas) paintChest(s *Study) {
 	}
 	all := c.whole()
 	solid := func(distance func(p vec) float64) {
-		for i := range c.near {
-			c.near[i] = outside
-		}
-		c.survey(all, 2.5, func(x, y float64) float64 { return distance(vec{x, y, z}) }, func(i int, d float64) { c.near[i] = d })
+		c.solve(2.5, func(x, y float64) float64 { return distance(vec{x, y, z}) })
 	}
 	solid(t.lung)
 	c.paint(all, c.edge, func(i int, d float32) {

@@ -5,8 +5,8 @@ import "math"
 // build is the shape of a vertebra with a body, C3 to T5, in millimetres of its own frame: origin at the body's
 // centre, x left, y back, z up the spine. Only the left half is described; the right mirrors it.
 //
-// The sizes are rounded from Francis 1955 and Panjabi et al. 1991 (bodies, canals, pedicles, spinous and
-// transverse processes of C2–T1), Ebraheim et al. 1996 and Xu et al. 1995 (pillars, transverse foramina).
+// The sizes are about those that Francis 1955 and Panjabi et al. 1991 measured (bodies, canals, pedicles, spinous and
+// transverse processes), and Ebraheim et al. 1996 and Xu et al. 1995 (pillars, transverse foramina).
 type build struct {
 	bodyHalfWidth, bodyHalfDepth, bodyHalfHeight float64
 	uncus                                        float64 // how far the lips beside the upper endplate rise
@@ -29,16 +29,81 @@ type build struct {
 
 // builds has no entry for C1 and C2, which are like no other (atlas.go, axis.go).
 var builds = [vertebrae]build{
-	c3: {9.0, 7.8, 7.2, 4.6, 11.6, 14.3, 2.9, 18.6, 12.0, 5.6, 7.6, 42, 1.9, 3.0, 14, 18, 2.3, 4.2, vec{27, 5, -4}, 2.3, vec{23.5, -3, -4.5}, 15.4, 0.6, 3.0, 0, 0},
-	c4: {9.4, 8.0, 7.0, 4.8, 11.9, 14.0, 2.9, 19.0, 12.2, 5.7, 7.5, 43, 1.9, 3.0, 15, 20, 2.3, 4.6, vec{27.5, 5, -4}, 2.3, vec{24, -4, -5}, 15.8, 0.4, 3.0, 0, 0},
-	c5: {9.9, 8.1, 6.9, 5.0, 12.2, 14.0, 3.0, 19.6, 12.4, 5.8, 7.5, 43, 1.9, 3.0, 17, 22, 2.4, 4.6, vec{28.5, 5.5, -3.5}, 2.4, vec{24.5, -5, -5}, 16.4, 0.3, 3.1, 0, 0},
-	c6: {10.8, 8.3, 7.1, 4.8, 12.4, 14.0, 3.1, 20.0, 12.7, 5.8, 7.8, 46, 2.0, 3.1, 24, 25, 2.5, 3.2, vec{30, 6.5, -3}, 2.6, vec{25.5, -6, -5}, 17.2, 0.4, 3.2, 0, 0},
-	c7: {12.3, 8.5, 7.9, 3.4, 12.2, 14.5, 3.4, 20.0, 13.2, 5.6, 8.2, 53, 2.2, 3.2, 32, 27, 2.7, 0, vec{35, 10.5, -1}, 3.6, vec{25, -1, -3}, 19.2, 0.8, 1.9, 0, 0},
-	t1: {13.4, 8.8, 8.6, 2.0, 10.6, 15.0, 4.0, 17.5, 14.5, 5.2, 8.8, 58, 2.4, 3.6, 33, 33, 2.9, 0, vec{36, 17, 2.5}, 4.4, vec{}, 0, 0, 0, 0, 0},
-	t2: {13.2, 9.4, 9.1, 0.8, 9.2, 15.0, 4.0, 15.0, 15.5, 4.8, 9.2, 63, 2.4, 4.0, 34, 41, 2.8, 0, vec{32.5, 20, 3}, 4.4, vec{}, 0, 0, 0, 0, 0},
-	t3: {12.6, 10.2, 9.0, 0, 8.8, 15.0, 3.8, 13.8, 16.5, 4.5, 9.4, 64, 2.4, 4.2, 34, 46, 2.7, 0, vec{30.5, 21, 3}, 4.2, vec{}, 0, 0, 0, 0, 0},
-	t4: {12.4, 10.8, 9.3, 0, 8.6, 15.0, 3.7, 13.2, 17.0, 4.4, 9.6, 64, 2.4, 4.2, 34, 50, 2.7, 0, vec{29.5, 22, 3}, 4.2, vec{}, 0, 0, 0, 0, 0},
-	t5: {12.6, 11.4, 9.6, 0, 8.6, 15.0, 3.7, 13.0, 17.6, 4.4, 9.8, 64, 2.4, 4.2, 34, 52, 2.7, 0, vec{29, 22, 3}, 4.2, vec{}, 0, 0, 0, 0, 0},
+	c3: {
+		bodyHalfWidth: 9.0, bodyHalfDepth: 7.8, bodyHalfHeight: 7.2, uncus: 4.6,
+		canalHalfWidth: 11.6, canalDepth: 14.3, pedicleRadius: 2.9, laminaRadius: 1.9, laminaFlat: 3.0,
+		pillarX: 18.6, pillarY: 12.0, pillarHalfWidth: 5.6, pillarHalfHeight: 7.6, facetSlope: 42,
+		spinousLength: 14, spinousDroop: 18, spinousRadius: 2.3, bifid: 4.2,
+		transverse: vec{27, 5, -4}, transverseRadius: 2.3,
+		tubercle: vec{23.5, -3, -4.5}, foramenX: 15.4, foramenY: 0.6, foramenRadius: 3.0,
+	},
+	c4: {
+		bodyHalfWidth: 9.4, bodyHalfDepth: 8.0, bodyHalfHeight: 7.0, uncus: 4.8,
+		canalHalfWidth: 11.9, canalDepth: 14.0, pedicleRadius: 2.9, laminaRadius: 1.9, laminaFlat: 3.0,
+		pillarX: 19.0, pillarY: 12.2, pillarHalfWidth: 5.7, pillarHalfHeight: 7.5, facetSlope: 43,
+		spinousLength: 15, spinousDroop: 20, spinousRadius: 2.3, bifid: 4.6,
+		transverse: vec{27.5, 5, -4}, transverseRadius: 2.3,
+		tubercle: vec{24, -4, -5}, foramenX: 15.8, foramenY: 0.4, foramenRadius: 3.0,
+	},
+	c5: {
+		bodyHalfWidth: 9.9, bodyHalfDepth: 8.1, bodyHalfHeight: 6.9, uncus: 5.0,
+		canalHalfWidth: 12.2, canalDepth: 14.0, pedicleRadius: 3.0, laminaRadius: 1.9, laminaFlat: 3.0,
+		pillarX: 19.6, pillarY: 12.4, pillarHalfWidth: 5.8, pillarHalfHeight: 7.5, facetSlope: 43,
+		spinousLength: 17, spinousDroop: 22, spinousRadius: 2.4, bifid: 4.6,
+		transverse: vec{28.5, 5.5, -3.5}, transverseRadius: 2.4,
+		tubercle: vec{24.5, -5, -5}, foramenX: 16.4, foramenY: 0.3, foramenRadius: 3.1,
+	},
+	c6: {
+		bodyHalfWidth: 10.8, bodyHalfDepth: 8.3, bodyHalfHeight: 7.1, uncus: 4.8,
+		canalHalfWidth: 12.4, canalDepth: 14.0, pedicleRadius: 3.1, laminaRadius: 2.0, laminaFlat: 3.1,
+		pillarX: 20.0, pillarY: 12.7, pillarHalfWidth: 5.8, pillarHalfHeight: 7.8, facetSlope: 46,
+		spinousLength: 24, spinousDroop: 25, spinousRadius: 2.5, bifid: 3.2,
+		transverse: vec{30, 6.5, -3}, transverseRadius: 2.6,
+		tubercle: vec{25.5, -6, -5}, foramenX: 17.2, foramenY: 0.4, foramenRadius: 3.2,
+	},
+	c7: {
+		bodyHalfWidth: 12.3, bodyHalfDepth: 8.5, bodyHalfHeight: 7.9, uncus: 3.4,
+		canalHalfWidth: 12.2, canalDepth: 14.5, pedicleRadius: 3.4, laminaRadius: 2.2, laminaFlat: 3.2,
+		pillarX: 20.0, pillarY: 13.2, pillarHalfWidth: 5.6, pillarHalfHeight: 8.2, facetSlope: 53,
+		spinousLength: 32, spinousDroop: 27, spinousRadius: 2.7,
+		transverse: vec{35, 10.5, -1}, transverseRadius: 3.6,
+		tubercle: vec{25, -1, -3}, foramenX: 19.2, foramenY: 0.8, foramenRadius: 1.9,
+	},
+	t1: {
+		bodyHalfWidth: 13.4, bodyHalfDepth: 8.8, bodyHalfHeight: 8.6, uncus: 2.0,
+		canalHalfWidth: 10.6, canalDepth: 15.0, pedicleRadius: 4.0, laminaRadius: 2.4, laminaFlat: 3.6,
+		pillarX: 17.5, pillarY: 14.5, pillarHalfWidth: 5.2, pillarHalfHeight: 8.8, facetSlope: 58,
+		spinousLength: 33, spinousDroop: 33, spinousRadius: 2.9,
+		transverse: vec{36, 17, 2.5}, transverseRadius: 4.4,
+	},
+	t2: {
+		bodyHalfWidth: 13.2, bodyHalfDepth: 9.4, bodyHalfHeight: 9.1, uncus: 0.8,
+		canalHalfWidth: 9.2, canalDepth: 15.0, pedicleRadius: 4.0, laminaRadius: 2.4, laminaFlat: 4.0,
+		pillarX: 15.0, pillarY: 15.5, pillarHalfWidth: 4.8, pillarHalfHeight: 9.2, facetSlope: 63,
+		spinousLength: 34, spinousDroop: 41, spinousRadius: 2.8,
+		transverse: vec{32.5, 20, 3}, transverseRadius: 4.4,
+	},
+	t3: {
+		bodyHalfWidth: 12.6, bodyHalfDepth: 10.2, bodyHalfHeight: 9.0,
+		canalHalfWidth: 8.8, canalDepth: 15.0, pedicleRadius: 3.8, laminaRadius: 2.4, laminaFlat: 4.2,
+		pillarX: 13.8, pillarY: 16.5, pillarHalfWidth: 4.5, pillarHalfHeight: 9.4, facetSlope: 64,
+		spinousLength: 34, spinousDroop: 46, spinousRadius: 2.7,
+		transverse: vec{30.5, 21, 3}, transverseRadius: 4.2,
+	},
+	t4: {
+		bodyHalfWidth: 12.4, bodyHalfDepth: 10.8, bodyHalfHeight: 9.3,
+		canalHalfWidth: 8.6, canalDepth: 15.0, pedicleRadius: 3.7, laminaRadius: 2.4, laminaFlat: 4.2,
+		pillarX: 13.2, pillarY: 17.0, pillarHalfWidth: 4.4, pillarHalfHeight: 9.6, facetSlope: 64,
+		spinousLength: 34, spinousDroop: 50, spinousRadius: 2.7,
+		transverse: vec{29.5, 22, 3}, transverseRadius: 4.2,
+	},
+	t5: {
+		bodyHalfWidth: 12.6, bodyHalfDepth: 11.4, bodyHalfHeight: 9.6,
+		canalHalfWidth: 8.6, canalDepth: 15.0, pedicleRadius: 3.7, laminaRadius: 2.4, laminaFlat: 4.2,
+		pillarX: 13.0, pillarY: 17.6, pillarHalfWidth: 4.4, pillarHalfHeight: 9.8, facetSlope: 64,
+		spinousLength: 34, spinousDroop: 52, spinousRadius: 2.7,
+		transverse: vec{29, 22, 3}, transverseRadius: 4.2,
+	},
 }
 
 // vary returns one patient's version of a vertebra.
@@ -48,7 +113,9 @@ func (b build) vary(d *dice) build {
 	} {
 		*v *= d.around(1, 0.04)
 	}
-	for _, v := range []*float64{&b.spinousLength, &b.spinousDroop, &b.bifid, &b.foramenRadius, &b.transverseRadius, &b.transverse.x} {
+	for _, v := range []*float64{
+		&b.spinousLength, &b.spinousDroop, &b.bifid, &b.foramenRadius, &b.transverseRadius, &b.transverse.x,
+	} {
 		*v *= d.around(1, 0.07)
 	}
 	return b
@@ -72,8 +139,12 @@ func newTypical(b build) *typical {
 	rear := b.bodyHalfDepth + b.canalDepth + b.laminaRadius*0.6
 	sin, cos := math.Sincos(b.spinousDroop * math.Pi / 180)
 
-	t.pedicle = newBar(vec{b.bodyHalfWidth - 3, b.bodyHalfDepth - 3, 1.8}, vec{b.pillarX - 1, b.pillarY, 0.5}, b.pedicleRadius, b.pedicleRadius, 1.25)
-	t.lamina = newBar(vec{b.pillarX - 1.5, b.pillarY + 5, -2}, vec{0.8, rear, -3.5}, b.laminaRadius*1.15, b.laminaRadius, b.laminaFlat)
+	t.pedicle = newBar(
+		vec{b.bodyHalfWidth - 3, b.bodyHalfDepth - 3, 1.8}, vec{b.pillarX - 1, b.pillarY, 0.5},
+		b.pedicleRadius, b.pedicleRadius, 1.25)
+	t.lamina = newBar(
+		vec{b.pillarX - 1.5, b.pillarY + 5, -2}, vec{0.8, rear, -3.5},
+		b.laminaRadius*1.15, b.laminaRadius, b.laminaFlat)
 	root, end := vec{0, rear, -3.5}, vec{0, rear + b.spinousLength*cos, -3.5 - b.spinousLength*sin}
 	if b.bifid > 0 {
 		fork := root.toward(end, 0.62)
@@ -106,7 +177,8 @@ func (t *typical) body(x, q vec) float64 {
 		y += 0.9 * max(0, 1-across*across) // the back wall is hollow
 	}
 	spur := t.spur * ramp(0.55, 1, math.Abs(level))
-	side := roundBox(vec{x: x.x, y: y}, vec{w - waist + spur*0.5 + 0.9*min(1, max(-1, -level)), d - waist*0.5 + spur, 50}, min(w, d)*0.72)
+	half := vec{w - waist + spur*0.5 + 0.9*min(1, max(-1, -level)), d - waist*0.5 + spur, 50}
+	side := roundBox(vec{x: x.x, y: y}, half, min(w, d)*0.72)
 	lip := ramp(0.5, 1, across)
 	dish := 1 - min(1, (x.x*x.x)/(w*w)+(y*y)/(d*d))
 	top := h + t.uncus*lip*ramp(-1.1, 0.2, q.y/d) - 0.6*dish + 0.09*q.y - t.wedge*ramp(0.9, -0.8, q.y/d)
@@ -150,5 +222,6 @@ func (t *typical) inner(q vec) float64 { return ramp(t.bodyHalfDepth-3, t.bodyHa
 func (t *typical) reach() (lo, hi vec) {
 	rear := t.bodyHalfDepth + t.canalDepth + t.spinousLength + 5
 	side := max(t.transverse.x+t.transverseRadius, t.pillarX+t.pillarHalfWidth) + 2
-	return vec{-side, -t.bodyHalfDepth - 4, -8 - t.spinousLength*math.Sin(t.spinousDroop*math.Pi/180) - 5}, vec{side, rear, t.bodyHalfHeight + 12}
+	fall := t.spinousLength * math.Sin(t.spinousDroop*math.Pi/180)
+	return vec{-side, -t.bodyHalfDepth - 4, -13 - fall}, vec{side, rear, t.bodyHalfHeight + 12}
 }
