@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -31,7 +30,8 @@ type Result struct {
 // after it, so that compute may use its caller's memory.
 //
 // An error of compute goes to all of them, as it is, and nothing is stored: the next call computes anew. A
-// panic is such an error (*PanicError).
+// panic is such an error (*PanicError). compute may call Do, but not with its own recipe: it would wait
+// for itself.
 func (s *Store) Do(ctx context.Context, recipe Recipe, compute func(ctx context.Context) (Content, error)) (Result, error) {
 	if err := recipe.Validate(); err != nil {
 		return Result{}, err
@@ -58,123 +58,6 @@ func (s *Store) Do(ctx context.Context, recipe Recipe, compute func(ctx context.
 		return result, f.err
 	case <-ctx.Done():
 		return Result{}, ctx.Err()
-	}
-}
-
-// Lookup returns the record of the recipe with this digest, and whether it is a hit. A record that is
-// damaged is an error that wraps ErrCorrupt; Do takes it for a miss.
-func (s *Store) Lookup(ctx context.Context, recipe Digest) (Record, bool, error) {
-	r, err := s.readRecord(ctx, recipe)
-	if errors.Is(err, ErrNotFound) {
-		return Record{}, false, nil
-	}
-	if err != nil {
-		return Record{}, false, err
-	}
-	info, err := s.driver.Stat(ctx, objectKey(r.Output.Digest, r.Output.Encoding))
-	if errors.Is(err, ErrNotFound) || err == nil && info.Size != r.Output.Stored {
-		return Record{}, false, nil
-	}
-	if err != nil {
-		return Record{}, false, err
-	}
-	return r, true, nil
-}
-
-// RecordFile is a record and where it is filed.
-type RecordFile struct {
-	Record
-	RecipeDigest Digest
-	Modified     time.Time
-}
-
-// Records yields every record, whether or not its object is there, in no particular order. A damaged
-// record comes with its digest and an error that wraps ErrCorrupt, and more follow; after any other error
-// it yields nothing more. Files that are not records are passed over.
-func (s *Store) Records(ctx context.Context) iter.Seq2[RecordFile, error] {
-	return func(yield func(RecordFile, error) bool) {
-		for info, err := range s.driver.List(ctx, recordsFolder+"/") {
-			if err != nil {
-				yield(RecordFile{}, err)
-				return
-			}
-			recipe, ok := parseRecordKey(info.Key)
-			if !ok {
-				continue
-			}
-			r, err := s.readRecord(ctx, recipe)
-			if errors.Is(err, ErrNotFound) {
-				continue // removed meanwhile
-			}
-			more := yield(RecordFile{Record: r, RecipeDigest: recipe, Modified: info.Modified}, err)
-			if !more || err != nil && !errors.Is(err, ErrCorrupt) {
-				return
-			}
-		}
-	}
-}
-
-// RemoveRecord deletes the record of the recipe with this digest, so that the next Do computes it anew.
-func (s *Store) RemoveRecord(ctx context.Context, recipe Digest) error {
-	return s.driver.Delete(ctx, recordKey(recipe))
-}
-
-func (s *Store) readRecord(ctx context.Context, recipe Digest) (Record, error) {
-	file, err := s.driver.Read(ctx, recordKey(recipe))
-	if err != nil {
-		return Record{}, err
-	}
-	return parseRecord(file, recipe)
-}
-
-// A flight is one recipe being looked up or computed on behalf of all callers that ask for it meanwhile.
-type flight struct {
-	ctx     context.Context // of compute: cancelled when nobody waits any more
-	cancel  context.CancelFunc
-	waiting int // callers not gone yet; Store.mu guards it
-
-	done   chan struct{} // closed when result and err stand
-	result Result
-	err    error
-}
-
-// join returns the flight of a recipe; leads tells its one caller who must produce and land it.
-func (s *Store) join(ctx context.Context, key Digest) (f *flight, leads bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f, underWay := s.flights[key]
-	if !underWay {
-		f = &flight{done: make(chan struct{}), err: errors.New("artifacts: compute ended its goroutine")}
-		f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-		s.flights[key] = f
-	}
-	f.waiting++
-	return f, !underWay
-}
-
-// leave takes one caller off a flight, and with the last one calls it off: who asks later starts another.
-func (s *Store) leave(key Digest, f *flight) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f.waiting--
-	if f.waiting == 0 {
-		f.cancel()
-		s.forget(key, f)
-	}
-}
-
-// land ends a flight.
-func (s *Store) land(key Digest, f *flight) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forget(key, f)
-	f.cancel()
-	close(f.done)
-}
-
-func (s *Store) forget(key Digest, f *flight) {
-	if s.flights[key] == f {
-		delete(s.flights, key)
 	}
 }
 
@@ -207,26 +90,6 @@ func (s *Store) produce(ctx context.Context, key Digest, recipe Recipe, compute 
 		Created: time.Now().UTC(), Seconds: seconds,
 	})
 	return Result{Record: r, RecipeDigest: key}, err
-}
-
-// putRecord files a record. One that is there already and good stays, and is returned instead.
-func (s *Store) putRecord(ctx context.Context, key Digest, r Record) (Record, error) {
-	file, err := encodeRecord(r)
-	if err != nil {
-		return Record{}, err
-	}
-	err = s.driver.Create(ctx, recordKey(key), file)
-	if !errors.Is(err, ErrExist) {
-		return r, err
-	}
-	present, hit, err := s.Lookup(ctx, key)
-	if hit {
-		return present, nil
-	}
-	if err != nil && !errors.Is(err, ErrCorrupt) {
-		return Record{}, err
-	}
-	return r, s.driver.Replace(ctx, recordKey(key), file)
 }
 
 // PanicError is a panic in a transform's compute, as an error.

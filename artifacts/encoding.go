@@ -58,6 +58,8 @@ var (
 		}
 		return d
 	}}
+	// encodeBuffers are where Put encodes to. No driver keeps what it is given.
+	encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 )
 
 // encodeZstd appends data to dst as one frame.

@@ -119,7 +119,7 @@ func (d *fileDriver) Copy(ctx context.Context, from, to string) error {
 	}
 	// A link under a temporary name, since a link cannot replace and a rename can.
 	temp := d.tempName()
-	defer os.Remove(temp) // also when the rename worked: it leaves both names of one file alone
+	defer discard(temp) // also when the rename worked: it leaves both names of one file alone
 	err := os.Link(d.file(from), temp)
 	if err == nil {
 		return d.publish(temp, to, os.Rename)
@@ -200,7 +200,7 @@ func (d *fileDriver) write(key string, data []byte, mode fs.FileMode, place func
 		return writeError(key, err)
 	}
 	temp := d.tempName()
-	defer os.Remove(temp)
+	defer discard(temp)
 	if err := writeFlushed(temp, data, mode); err != nil {
 		return writeError(key, err)
 	}
@@ -260,7 +260,7 @@ func (d *fileDriver) sweep(age time.Duration) {
 			continue
 		}
 		if time.Since(time.Unix(born, 0)) > age {
-			os.Remove(filepath.Join(d.temp(), e.Name()))
+			discard(filepath.Join(d.temp(), e.Name()))
 		}
 	}
 }
@@ -288,6 +288,9 @@ func writeFlushed(name string, data []byte, mode fs.FileMode) error {
 	}
 	return err
 }
+
+// discard removes a temporary file if it is still there; if it cannot, a later sweep will.
+func discard(temp string) { _ = os.Remove(temp) }
 
 // flushFolder makes the names in a folder survive a crash.
 func flushFolder(folder string) error {

@@ -2,8 +2,9 @@ package artifacts
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"errors"
 	"fmt"
-	"io"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -11,8 +12,10 @@ import (
 
 // Row is one line of a run's manifest: what became of one step of one subject in that run.
 //
-// A manifest is a Parquet file, zstd inside, that any Parquet reader opens. Digests are hexadecimal text
-// and empty where there is none. It must hold no patient data.
+// A manifest is a Parquet file, zstd inside, that any Parquet reader opens. Its key-value metadata carry
+// under cspine.sha256 the SHA-256 sum of the file with that sum's own 64 digits as zeros: manifests decide
+// what is kept and what is run again, so a damaged one must not be believed. Digests are hexadecimal text,
+// empty where there is none. It must hold no patient data.
 type Row struct {
 	Subject   string  `parquet:"subject,dict"`   // what was worked on: a study
 	Part      string  `parquet:"part,dict"`      // which part of it, "" for the whole: a vertebra
@@ -36,42 +39,60 @@ type Row struct {
 func WriteManifest(rows []Row) ([]byte, error) {
 	var file bytes.Buffer
 	w := parquet.NewGenericWriter[Row](&file, parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
-		parquet.CreatedBy("cspine", "1", "manifest"))
+		parquet.CreatedBy("cspine", "1", "manifest"), parquet.KeyValueMetadata(sealKey, sealBlank))
 	if _, err := w.Write(rows); err != nil {
 		return nil, fmt.Errorf("artifacts: write manifest: %w", err)
 	}
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("artifacts: write manifest: %w", err)
 	}
-	return file.Bytes(), nil
+	sealed := file.Bytes()
+	at, ok := findSeal(sealed)
+	if !ok {
+		return nil, errors.New("artifacts: write manifest: its metadata are not where they should be")
+	}
+	copy(sealed[at:], sealOf(sealed, at).String())
+	return sealed, nil
 }
 
-// ReadManifest returns the rows of a manifest. Columns it does not know are passed over, and missing ones
-// are left empty. Its errors wrap ErrCorrupt.
-func ReadManifest(file []byte) (rows []Row, err error) {
-	defer func() {
-		// The Parquet library panics on some damaged files.
-		if p := recover(); p != nil {
-			rows, err = nil, corrupt("manifest: %v", p)
-		}
-	}()
-	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
+// ReadManifest returns the rows of a manifest that is whole. Columns it does not know are passed over, and
+// missing ones are left empty. Its errors wrap ErrCorrupt.
+func ReadManifest(file []byte) ([]Row, error) {
+	at, ok := findSeal(file)
+	if !ok {
+		return nil, corrupt("manifest: it carries no %s: not written by cspine, or damaged", sealKey)
+	}
+	if string(file[at:at+len(sealBlank)]) != sealOf(file, at).String() {
+		return nil, corrupt("manifest: it does not match its %s", sealKey)
+	}
+	rows, err := parquet.Read[Row](bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		return nil, corrupt("manifest: %v", err)
 	}
-	r := parquet.NewGenericReader[Row](f)
-	defer r.Close()
-	for batch := make([]Row, 1024); ; {
-		n, err := r.Read(batch)
-		rows = append(rows, batch[:n]...)
-		if err == io.EOF {
-			return rows, nil
-		}
-		if err != nil {
-			return nil, corrupt("manifest: %v", err)
-		}
-		if n == 0 {
-			return nil, corrupt("manifest: it ends early")
-		}
-	}
+	return rows, nil
+}
+
+const (
+	sealKey   = "cspine.sha256"
+	sealBlank = "0000000000000000000000000000000000000000000000000000000000000000"
+	// sealHead is what stands before the sum in the file's footer: the key, and in Thrift's compact protocol
+	// "next field, text" and its length 64.
+	sealHead = sealKey + "\x18\x40"
+)
+
+// findSeal returns where the digits of the sum stand. The footer is the last part of the file, so that no
+// row can be taken for it.
+func findSeal(file []byte) (at int, ok bool) {
+	at = bytes.LastIndex(file, []byte(sealHead))
+	end := at + len(sealHead) + len(sealBlank)
+	return at + len(sealHead), at >= 0 && end <= len(file)
+}
+
+// sealOf returns the sum that belongs at a place in a file.
+func sealOf(file []byte, at int) Digest {
+	h := sha256.New()
+	h.Write(file[:at])
+	h.Write([]byte(sealBlank))
+	h.Write(file[at+len(sealBlank):])
+	return Digest(h.Sum(nil))
 }

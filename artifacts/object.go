@@ -17,7 +17,8 @@ type Content struct {
 	// Note goes into the record (see Record.Note); it must be valid JSON if there is any.
 	Note json.RawMessage
 	// Encode, if not nil, takes the place of the store's own Zstandard encoder: it must append to dst
-	// frames that decode to src, and should let them announce their sizes.
+	// frames that decode to src, return the whole and keep nothing of it, as zstd.Encoder.EncodeAll does;
+	// the frames should announce their sizes.
 	Encode func(dst, src []byte) []byte
 }
 
@@ -45,7 +46,9 @@ func (s *Store) Put(ctx context.Context, c Content) (Output, error) {
 	if err := ctx.Err(); err != nil {
 		return Output{}, err
 	}
-	stored, err := c.encode(out.Encoding)
+	buffer := encodeBuffers.Get().(*[]byte)
+	defer encodeBuffers.Put(buffer)
+	stored, err := c.encode(out.Encoding, buffer)
 	if err != nil {
 		return Output{}, err
 	}
@@ -147,17 +150,24 @@ func (s *Store) Remove(ctx context.Context, d Digest) error {
 	return nil
 }
 
-// encode returns the bytes to store; with Identity they are Data itself.
-func (c *Content) encode(e Encoding) ([]byte, error) {
+// encode returns the bytes to store; with Identity they are Data itself, else they lie in *buffer, which
+// grows as needed.
+func (c *Content) encode(e Encoding, buffer *[]byte) ([]byte, error) {
 	if e == Identity {
 		return c.Data, nil
 	}
 	if c.Encode == nil {
-		return encodeZstd(nil, c.Data), nil
+		*buffer = encodeZstd((*buffer)[:0], c.Data)
+		return *buffer, nil
 	}
-	stored := c.Encode(nil, c.Data)
-	if bound, err := frameBound(stored); err != nil || bound < int64(len(c.Data)) {
-		return nil, fmt.Errorf("artifacts: Content.Encode made frames that hold %d of %d bytes (error: %v)", bound, len(c.Data), err)
+	stored := c.Encode((*buffer)[:0], c.Data)
+	*buffer = stored
+	bound, err := frameBound(stored)
+	if err != nil {
+		return nil, fmt.Errorf("artifacts: what Content.Encode made is not zstd: %w", err)
+	}
+	if bound < int64(len(c.Data)) {
+		return nil, fmt.Errorf("artifacts: Content.Encode made frames that hold %d of %d bytes", bound, len(c.Data))
 	}
 	return stored, nil
 }

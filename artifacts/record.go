@@ -2,8 +2,11 @@ package artifacts
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -25,6 +28,92 @@ type Output struct {
 	Size     int64    `json:"size"`   // unencoded bytes
 	Stored   int64    `json:"stored"` // bytes in the store
 	Encoding Encoding `json:"encoding"`
+}
+
+// Lookup returns the record of the recipe with this digest, and whether it is a hit. A record that is
+// damaged is an error that wraps ErrCorrupt; Do takes it for a miss.
+func (s *Store) Lookup(ctx context.Context, recipe Digest) (Record, bool, error) {
+	r, err := s.readRecord(ctx, recipe)
+	if errors.Is(err, ErrNotFound) {
+		return Record{}, false, nil
+	}
+	if err != nil {
+		return Record{}, false, err
+	}
+	info, err := s.driver.Stat(ctx, objectKey(r.Output.Digest, r.Output.Encoding))
+	if errors.Is(err, ErrNotFound) || err == nil && info.Size != r.Output.Stored {
+		return Record{}, false, nil
+	}
+	if err != nil {
+		return Record{}, false, err
+	}
+	return r, true, nil
+}
+
+// RecordFile is a record and where it is filed.
+type RecordFile struct {
+	Record
+	RecipeDigest Digest
+	Modified     time.Time
+}
+
+// Records yields every record, whether or not its object is there, in no particular order. A damaged
+// record comes with its digest and an error that wraps ErrCorrupt, and more follow; after any other error
+// it yields nothing more. Files that are not records are passed over.
+func (s *Store) Records(ctx context.Context) iter.Seq2[RecordFile, error] {
+	return func(yield func(RecordFile, error) bool) {
+		for info, err := range s.driver.List(ctx, recordsFolder+"/") {
+			if err != nil {
+				yield(RecordFile{}, err)
+				return
+			}
+			recipe, ok := parseRecordKey(info.Key)
+			if !ok {
+				continue
+			}
+			r, err := s.readRecord(ctx, recipe)
+			if errors.Is(err, ErrNotFound) {
+				continue // removed meanwhile
+			}
+			more := yield(RecordFile{Record: r, RecipeDigest: recipe, Modified: info.Modified}, err)
+			if !more || err != nil && !errors.Is(err, ErrCorrupt) {
+				return
+			}
+		}
+	}
+}
+
+// RemoveRecord deletes the record of the recipe with this digest, so that the next Do computes it anew.
+func (s *Store) RemoveRecord(ctx context.Context, recipe Digest) error {
+	return s.driver.Delete(ctx, recordKey(recipe))
+}
+
+func (s *Store) readRecord(ctx context.Context, recipe Digest) (Record, error) {
+	file, err := s.driver.Read(ctx, recordKey(recipe))
+	if err != nil {
+		return Record{}, err
+	}
+	return parseRecord(file, recipe)
+}
+
+// putRecord files a record. One that is there already and good stays, and is returned instead.
+func (s *Store) putRecord(ctx context.Context, key Digest, r Record) (Record, error) {
+	file, err := encodeRecord(r)
+	if err != nil {
+		return Record{}, err
+	}
+	err = s.driver.Create(ctx, recordKey(key), file)
+	if !errors.Is(err, ErrExist) {
+		return r, err
+	}
+	present, hit, err := s.Lookup(ctx, key)
+	if hit {
+		return present, nil
+	}
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		return Record{}, err
+	}
+	return r, s.driver.Replace(ctx, recordKey(key), file)
 }
 
 // recordFormat is the number of the record's layout described here and in encodeRecord.

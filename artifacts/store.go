@@ -31,8 +31,8 @@ import (
 )
 
 // Store is one store, at one location. It may be used by many goroutines, and its location by many
-// processes and Stores at once. Objects go in by Put or Do and come out by Get; they are not deleted but
-// by Remove.
+// processes and Stores at once; a process should share one Store, since calls of Do wait for each other
+// within one only. Objects go in by Put or Do and come out by Get, and stay until Remove.
 type Store struct {
 	driver Driver
 
@@ -67,7 +67,8 @@ func Open(ctx context.Context, location string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// New opens the store that a driver leads to, as Open does. The store owns the driver from then on.
+// New opens the store that a driver leads to, as Open does. The store then owns the driver; after an error
+// the caller still does.
 func New(ctx context.Context, driver Driver, opts *Options) (*Store, error) {
 	if opts == nil {
 		opts = &Options{}

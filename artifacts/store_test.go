@@ -12,7 +12,7 @@ import (
 func TestMemoryConforms(t *testing.T) {
 	artifactstest.Run(t, func(t *testing.T) artifactstest.Location {
 		bucket := memblob.OpenBucket(nil)
-		t.Cleanup(func() { bucket.Close() })
+		t.Cleanup(func() { _ = bucket.Close() })
 		return func(*testing.T) artifacts.Driver { return artifacts.NewBucketDriver(bucket) }
 	})
 }

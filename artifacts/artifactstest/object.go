@@ -63,7 +63,7 @@ var objectRules = []rule{
 					t.Errorf("%s %s: got %d bytes and %v, want ErrCorrupt", e, what, len(got), err)
 				}
 			}
-			for at := range whole {
+			for at := 0; at < len(whole); at += 3 {
 				damaged := bytes.Clone(whole)
 				damaged[at] ^= 1 << (at % 8)
 				check("with a bit flipped", damaged)
@@ -100,10 +100,7 @@ var objectRules = []rule{
 	{"AnotherCompressorChangesNoIdentity", func(t *testing.T, at Location) {
 		s := open(t, at)
 		data := tensor(1, 200_000)
-		best, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
-		if err != nil {
-			t.Fatal(err)
-		}
+		best := encoder(t)
 		first, err := s.Put(t.Context(), artifacts.Content{Data: data, Encode: func(dst, src []byte) []byte {
 			half := len(src) / 2 // two frames
 			return best.EncodeAll(src[half:], best.EncodeAll(src[:half], dst))
@@ -122,11 +119,13 @@ var objectRules = []rule{
 	}},
 	{"EncoderThatLosesBytesIsRefused", func(t *testing.T, at Location) {
 		s := open(t, at)
+		best := encoder(t)
 		for what, encode := range map[string]func(dst, src []byte) []byte{
-			"nothing":    func(dst, src []byte) []byte { return dst },
+			"nothing":    func(dst, _ []byte) []byte { return dst },
 			"not frames": func(dst, src []byte) []byte { return append(dst, src...) },
+			"half":       func(dst, src []byte) []byte { return best.EncodeAll(src[:len(src)/2], dst) },
 		} {
-			if _, err := s.Put(t.Context(), artifacts.Content{Data: tensor(1, 100), Encode: encode}); err == nil {
+			if _, err := s.Put(t.Context(), artifacts.Content{Data: tensor(1, 1000), Encode: encode}); err == nil {
 				t.Errorf("an encoder that makes %s was accepted", what)
 			}
 		}
@@ -196,8 +195,10 @@ var objectRules = []rule{
 		replace(t, behind, "objects/"+twin.String()[:2]+"/"+twin.String()+".zst", nil)
 		_, _, err := s.Find(t.Context(), twin.Short())
 		wantError(t, "two", err, artifacts.ErrAmbiguous)
-		if err != nil && !(strings.Contains(err.Error(), twin.String()) && strings.Contains(err.Error(), result.Output.Digest.String())) {
-			t.Errorf("the error does not list the candidates: %v", err)
+		for _, candidate := range []artifacts.Digest{twin, result.Output.Digest} {
+			if err != nil && !strings.Contains(err.Error(), candidate.String()) {
+				t.Errorf("the error does not list %s: %v", candidate, err)
+			}
 		}
 		_, _, err = s.Find(t.Context(), "0123456789")
 		wantError(t, "none", err, artifacts.ErrNotFound)
@@ -207,4 +208,14 @@ var objectRules = []rule{
 			}
 		}
 	}},
+}
+
+// encoder returns a Zstandard encoder that is not the store's.
+func encoder(t *testing.T) *zstd.Encoder {
+	t.Helper()
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }
