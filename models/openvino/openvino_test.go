@@ -2,8 +2,6 @@ package openvino
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -62,40 +60,5 @@ func TestBF16IsReallyUsed(t *testing.T) {
 	}
 	if worst < 1e-5 {
 		t.Errorf("bf16 differs from f32 by %g only: it is f32", worst)
-	}
-}
-
-// BenchmarkInfer runs the ONNX file named in CSPINE_BENCH_MODEL, or the suite's small U-Net, with two
-// threads: one operation is one inference.
-func BenchmarkInfer(b *testing.B) {
-	e := engine(b)
-	model := modelstest.Model(b, "unet")
-	if path := os.Getenv("CSPINE_BENCH_MODEL"); path != "" {
-		var err error
-		if model, err = os.ReadFile(path); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for _, streams := range []int{1, 2} {
-		for _, precision := range e.Precisions() {
-			b.Run(fmt.Sprintf("%s/%dstreams", precision, streams), func(b *testing.B) {
-				opts := &models.CompileOptions{Precision: precision, Threads: 2, Streams: streams, EqualChannels: true}
-				n, err := e.Compile(b.Context(), model, opts)
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer n.Close()
-				b.SetParallelism(1) // GOMAXPROCS callers; those beyond the streams wait
-				b.ResetTimer()
-				b.RunParallel(func(pb *testing.PB) {
-					in, out := make([]float32, n.Inputs()[0].Len()), make([]float32, n.Outputs()[0].Len())
-					for pb.Next() {
-						if err := n.Infer(b.Context(), [][]float32{in}, [][]float32{out}); err != nil {
-							b.Error(err)
-						}
-					}
-				})
-			})
-		}
 	}
 }
