@@ -152,7 +152,7 @@ func (c *canvas) survey(w window, reach float64, distance func(x, y float64) flo
 		for i := w.i0; i < w.i1; i += block {
 			x, y := c.place(i, j)
 			half := 0.5 * (block - 1) * nodeStep * c.pixel
-			if distance(x+half, y+half) > 1.3*radius+reach {
+			if distance(x+half, y+half) > 1.6*radius+reach {
 				continue
 			}
 			for jj := j; jj < min(j+block, w.j1); jj++ {

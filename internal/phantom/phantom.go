@@ -124,7 +124,7 @@ func (s *Study) place(d *dice) {
 		m.metal = s.skull.fillings(d)
 	}
 	m.kernel, m.gain = newKernel(d, s.pixelMM)
-	m.noiseHU, m.streakHU = d.between(12, 26), d.between(15, 45)
+	m.noiseHU, m.streakHU = d.between(15, 30), d.between(15, 45)
 	m.tableR = d.between(380, 700)
 	t := s.spine.section(s.spine.frames[t3].origin.z)
 	_, back := t.world(0, s.outline.back.at(10)+8)
