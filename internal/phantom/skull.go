@@ -101,7 +101,7 @@ func (k *skull) bone(q vec) float64 {
 	all = min(all, k.plates[0].distance(x), k.plates[1].distance(x))
 	// Ear canals.
 	all = carve(all, max(math.Hypot(q.y-3, q.z-27)-3.6, 44-x.x), 1)
-	if q.y > -30 {
+	if q.y > -15 {
 		return all
 	}
 	return min(all, k.midface(q, x))
@@ -116,9 +116,7 @@ func (k *skull) clivus(q vec) float64 {
 // midface is the thin walls round nose and sinuses, the palate and the upper jaw.
 func (k *skull) midface(q, x vec) float64 {
 	walls := math.Abs(k.sinus(q)) - 0.6
-	if q.y > -42 && q.z < 30 {
-		walls = outside // the choanae are open to the throat
-	}
+	walls = max(walls, min(q.y+42, 30-q.z)) // the choanae are open to the throat
 	palate := roundBox(vec{q.x, q.y + 68, q.z - 1}, vec{20, 22, 1.5}, 1)
 	ridge := max(math.Abs(archCurve(q, 0))-5, math.Abs(q.z+4)-6, q.y+40)
 	septum := max(x.x-0.5, math.Abs(q.y+68)-22, math.Abs(q.z-20)-15)
@@ -133,7 +131,7 @@ func (k *skull) jaw(q vec) float64 {
 	x := vec{math.Abs(q.x), q.y, q.z}
 	plate := roundBox(vec{x.x - 48, q.y + 31 + 0.18*(q.z+12), q.z + 12 + k.open*0.7}, vec{3, 14, 20}, 2.8)
 	ramus := join(join(k.ramus[0].distance(x), k.ramus[1].distance(x), 5), plate, 5)
-	if q.y > -24 {
+	if q.y > -15 {
 		return ramus
 	}
 	curve := ellipse(q.x, q.y+36, k.jawWidth+2.5, 55)

@@ -67,7 +67,7 @@ func (t *thorax) bones(p vec) float64 {
 	for i := range t.ribs {
 		q := t.ribs[i].frame.local(p).scale(1 / t.size)
 		q.x = math.Abs(q.x)
-		if q.z < -45 || q.z > 15 {
+		if q.z < -60 || q.z > 25 { // too far to matter
 			continue
 		}
 		for b := range t.ribs[i].bars {
