@@ -227,6 +227,21 @@ func TestStoredValuesAreHounsfieldUnits(t *testing.T) {
 	}
 }
 
+func TestWritingAgainLeavesNothingStale(t *testing.T) {
+	dir := t.TempDir()
+	for _, opts := range []Options{
+		{Slices: 9, Masks: 1, Seed: 4, Size: 64},
+		{Slices: 6, Masks: 0, Seed: 4, Size: 64},
+	} {
+		if _, err := Write(context.Background(), dir, opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(files(t, dir)); n != 6+1 {
+		t.Errorf("%d files, want 6 slices and train.csv", n)
+	}
+}
+
 func TestWriteRefusesAnUnknownSyntax(t *testing.T) {
 	_, err := Write(context.Background(), t.TempDir(), Options{Syntax: "jpeg"})
 	if err == nil || !strings.Contains(err.Error(), "jpeg-lossless") {

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -56,7 +57,7 @@ type format struct {
 }
 
 // Write makes studies and writes them below dir: train_images/<uid>/<n>.dcm, segmentations/<uid>.nii, train.csv.
-// A study's folder that exists is replaced. On an error, what is written so far stays.
+// A study that exists is replaced. On an error, what is written so far stays.
 func Write(ctx context.Context, dir string, opts Options) (Summary, error) {
 	opts, err := opts.complete()
 	if err != nil {
@@ -208,7 +209,12 @@ func (s *Study) write(ctx context.Context, dir string, masked bool, f format, wo
 	for _, n := range sizes {
 		total += n
 	}
+	maskFile := filepath.Join(dir, "segmentations", s.UID()+".nii")
 	if !masked {
+		// One from an earlier run may be of other slices.
+		if err := os.Remove(maskFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return total, err
+		}
 		return total, nil
 	}
 	var out bytes.Buffer
@@ -217,7 +223,7 @@ func (s *Study) write(ctx context.Context, dir string, masked bool, f format, wo
 		return total, err
 	}
 	total += int64(out.Len())
-	return total, os.WriteFile(filepath.Join(dir, "segmentations", s.UID()+".nii"), out.Bytes(), 0o644)
+	return total, os.WriteFile(maskFile, out.Bytes(), 0o644)
 }
 
 // store puts a slice's labels where the data set's masks have them: columns first, rows from the back to the front,
