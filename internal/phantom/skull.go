@@ -219,8 +219,9 @@ func (k *skull) density(s *Study, p vec, d float32) float32 {
 		cell := s.smooth.at(p.x/2.6, p.y/2.6, p.z/2.6)
 		air := ramp(0.05, 0.25, cell) * ramp(0, -2.2, m)
 		hu += (-750 - hu) * air
-	} else if math.Abs(q.x) < 44 && k.petrous.distance(vec{math.Abs(q.x), q.y, q.z}) < 0 {
-		hu += 500
+		return float32(hu)
 	}
+	x := math.Abs(q.x)
+	hu += 500 * ramp(50, 32, x) * ramp(1, -3, k.petrous.distance(vec{x, q.y, q.z}))
 	return float32(hu)
 }
