@@ -153,16 +153,23 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// BenchmarkDoMiss is what storing one small result costs: two files, each flushed with its folder.
+// BenchmarkDoMiss is what storing one small result costs: two files, each flushed with its folder, or not.
 func BenchmarkDoMiss(b *testing.B) {
-	s := benchStore(b)
-	for i := 0; b.Loop(); i++ {
-		r := Recipe{Transform: "box", Version: i}
-		if _, err := s.Do(b.Context(), r, func(context.Context) (Content, error) {
-			return Content{Data: binary.LittleEndian.AppendUint64(nil, uint64(i))}, nil
-		}); err != nil {
-			b.Fatal(err)
-		}
+	for name, opts := range map[string]*Options{"flush": nil, "no flush": {NoFlush: true}} {
+		b.Run(name, func(b *testing.B) {
+			s, err := Open(b.Context(), b.TempDir(), opts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := 0; b.Loop(); i++ {
+				r := Recipe{Transform: "box", Version: i}
+				if _, err := s.Do(b.Context(), r, func(context.Context) (Content, error) {
+					return Content{Data: binary.LittleEndian.AppendUint64(nil, uint64(i))}, nil
+				}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package artifacts
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 // links, renames and fsync do.
 type fileDriver struct {
 	root    string       // absolute
+	flush   bool         // false: Options.NoFlush
 	prepare func() error // makes the root and its tmp folder ready for writing, the first time it is called
 	made    sync.Map     // folders known to exist: path → struct{}
 }
@@ -35,16 +37,24 @@ type fileDriver struct {
 const tempPattern = "%d-%016x"
 
 // NewFileDriver returns a driver on a local folder. The first write creates the folder if need be, and
-// removes temporary files older than staleAfter: no writer takes that long.
-func NewFileDriver(folder string, staleAfter time.Duration) (Driver, error) {
+// sweeps stale temporary files.
+func NewFileDriver(folder string, opts *Options) (Driver, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
 	root, err := filepath.Abs(folder)
 	if err != nil {
 		return nil, fmt.Errorf("artifacts: %w", err)
 	}
-	d := &fileDriver{root: root}
+	d := &fileDriver{root: root, flush: !opts.NoFlush}
+	staleAfter := cmp.Or(opts.StaleAfter, 24*time.Hour)
 	d.prepare = sync.OnceValue(func() error {
 		d.sweep(staleAfter)
-		return os.MkdirAll(d.temp(), 0o777)
+		if err := os.MkdirAll(d.temp(), 0o777); err != nil {
+			return err
+		}
+		_ = d.flushFolder(filepath.Dir(d.root)) // in case the root is new; it may not be ours to open
+		return d.flushFolder(d.root)
 	})
 	return d, nil
 }
@@ -201,7 +211,7 @@ func (d *fileDriver) write(key string, data []byte, mode fs.FileMode, place func
 	}
 	temp := d.tempName()
 	defer discard(temp)
-	if err := writeFlushed(temp, data, mode); err != nil {
+	if err := d.writeTemp(temp, data, mode); err != nil {
 		return writeError(key, err)
 	}
 	return d.publish(temp, key, place)
@@ -224,7 +234,7 @@ func (d *fileDriver) publish(temp, key string, place func(temp, final string) er
 	if err != nil {
 		return writeError(key, err)
 	}
-	if err := flushFolder(folder); err != nil {
+	if err := d.flushFolder(folder); err != nil {
 		return writeError(key, err)
 	}
 	return nil
@@ -243,7 +253,7 @@ func (d *fileDriver) makeFolder(folder string) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := flushFolder(parent); err != nil {
+	if err := d.flushFolder(parent); err != nil {
 		return err
 	}
 	d.made.Store(folder, struct{}{})
@@ -273,14 +283,14 @@ func (d *fileDriver) tempName() string {
 	return filepath.Join(d.temp(), fmt.Sprintf(tempPattern, time.Now().Unix(), rand.Uint64()))
 }
 
-// writeFlushed creates the file name with data that survive a crash.
-func writeFlushed(name string, data []byte, mode fs.FileMode) error {
+// writeTemp creates the file name with data that survive a crash.
+func (d *fileDriver) writeTemp(name string, data []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil {
+	if err == nil && d.flush {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {
@@ -293,9 +303,9 @@ func writeFlushed(name string, data []byte, mode fs.FileMode) error {
 func discard(temp string) { _ = os.Remove(temp) }
 
 // flushFolder makes the names in a folder survive a crash.
-func flushFolder(folder string) error {
-	if runtime.GOOS == "windows" {
-		return nil // folders cannot be flushed there
+func (d *fileDriver) flushFolder(folder string) error {
+	if !d.flush || runtime.GOOS == "windows" { // where folders cannot be flushed
+		return nil
 	}
 	f, err := os.Open(folder)
 	if err != nil {

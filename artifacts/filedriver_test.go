@@ -151,7 +151,7 @@ func TestExactlyOneCreateSucceeds(t *testing.T) {
 		var mu sync.Mutex
 		winners := 0
 		for range writers {
-			d, err := NewFileDriver(folder, time.Hour)
+			d, err := NewFileDriver(folder, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
