@@ -2,6 +2,7 @@ package nifti
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"math"
 
@@ -39,7 +40,7 @@ type header struct {
 func readHeader(r io.Reader) (*header, error) {
 	var buf [header2Size + extender]byte
 	if n, err := io.ReadFull(r, buf[:4]); err != nil {
-		if n == 0 && err == io.EOF {
+		if n == 0 && errors.Is(err, io.EOF) {
 			return nil, refuse(CodeNotNIfTI, "file is empty")
 		}
 		return nil, readError("header", err)
@@ -62,18 +63,10 @@ func readHeader(r io.Reader) (*header, error) {
 	if h.version == 2 {
 		rest, parse = buf[:], h.parse2
 	}
-	if n, err := io.ReadFull(r, rest[4:]); err != nil {
-		return nil, readError("header", eofMeansCut(n, err))
+	if _, err := io.ReadFull(r, rest[4:]); err != nil {
+		return nil, readError("header", err)
 	}
 	return h, parse(rest)
-}
-
-// eofMeansCut: after the first field even a clean end of file is a truncation.
-func eofMeansCut(n int, err error) error {
-	if n == 0 && err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // fields reads numbers at the offsets of the standard's C structures.

@@ -136,13 +136,12 @@ func Read(r io.Reader, opts *Options) (*Image, error) {
 	if err != nil {
 		return nil, readError("gzip header", err)
 	}
-	defer z.Close()
 	img, err := read(z, maxBytes)
 	if err != nil {
 		return nil, err
 	}
 	// Only at the end of the stream is its checksum compared.
-	if _, err := io.CopyN(io.Discard, z, maxTrailing); err != nil && err != io.EOF {
+	if _, err := io.CopyN(io.Discard, z, maxTrailing); err != nil && !errors.Is(err, io.EOF) {
 		return nil, readError("gzip end", err)
 	}
 	return img, nil

@@ -325,8 +325,10 @@ func TestLyingHeaderAllocatesLittle(t *testing.T) {
 func gzipOf(b []byte) []byte {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	z.Write(b)
-	z.Close()
+	_, err := z.Write(b)
+	if err = errors.Join(err, z.Close()); err != nil {
+		panic(err)
+	}
 	return out.Bytes()
 }
 

@@ -73,8 +73,15 @@ func (s suite) compile(t *testing.T, name string, opts *models.CompileOptions) m
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { n.Close() })
+	t.Cleanup(func() { closeNow(t, n) })
 	return n
+}
+
+func closeNow(t *testing.T, n models.Network) {
+	t.Helper()
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func (s suite) agrees(t *testing.T, name string, opts *models.CompileOptions) {
@@ -158,11 +165,11 @@ func (s suite) notModels(t *testing.T) {
 	}{{"nothing", nil}, {"text", []byte("<html>Not Found</html>")}, {"half a model", good[:len(good)/2]}, {"zeros", make([]byte, 4096)}} {
 		n, err := s.engine.Compile(t.Context(), c.model, nil)
 		if n != nil {
-			n.Close()
+			closeNow(t, n)
 		}
 		wantCode(t, c.name, models.CodeNotONNX, err)
 	}
-	odd := bytes.Replace(good, []byte("MaxPool"), []byte("MaxPoal"), -1)
+	odd := bytes.ReplaceAll(good, []byte("MaxPool"), []byte("MaxPoal"))
 	_, err := s.engine.Compile(t.Context(), odd, nil)
 	wantCode(t, "an unknown operator", models.CodeUnsupported, err)
 }

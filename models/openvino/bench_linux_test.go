@@ -29,7 +29,7 @@ func BenchmarkInfer(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				defer n.Close()
+				b.Cleanup(func() { _ = n.Close() })
 				b.SetParallelism(1) // GOMAXPROCS callers; those beyond the streams wait
 				start := cpuSeconds()
 				b.ResetTimer()

@@ -46,7 +46,7 @@ type library struct {
 
 // versionC is ov_version_t, shapeC ov_shape_t, propertyC ov_property_t.
 type (
-	versionC struct{ build, description *byte }
+	versionC struct{ build, _ *byte } // and a description
 	shapeC   struct {
 		rank int64
 		dims *int64

@@ -106,7 +106,7 @@ func (e *Engine) Compile(ctx context.Context, model []byte, opts *models.Compile
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		n.Close()
+		_ = n.Close() // never fails
 		return nil, err
 	}
 	return n, nil

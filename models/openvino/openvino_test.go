@@ -44,7 +44,7 @@ func TestBF16IsReallyUsed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer n.Close()
+		t.Cleanup(func() { _ = n.Close() })
 		in := make([]float32, n.Inputs()[0].Len())
 		for k := range in {
 			in[k] = float32(k%97) / 97
