@@ -35,6 +35,9 @@ type Options struct {
 	Progress func(done, total int)
 }
 
+// ErrOptions is wrapped by errors about options that no data set can be made of.
+var ErrOptions = errors.New("phantom: options")
+
 // Summary is what Write wrote.
 type Summary struct {
 	Studies, Slices, Masks int
@@ -104,7 +107,7 @@ func Write(ctx context.Context, dir string, opts Options) (Summary, error) {
 
 func (o Options) complete() (Options, error) {
 	if o.Studies < 0 || o.Slices < 0 || o.Masks < 0 || o.Size < 0 || o.Workers < 0 {
-		return o, errors.New("phantom: numbers of studies, slices, masks, rows and workers must not be negative")
+		return o, fmt.Errorf("%w: numbers of studies, slices, masks, rows and workers must not be negative", ErrOptions)
 	}
 	if o.Studies == 0 {
 		o.Studies = 1
@@ -116,7 +119,7 @@ func (o Options) complete() (Options, error) {
 		o.Size = 512
 	}
 	if o.Size < 32 || o.Size > 2048 {
-		return o, fmt.Errorf("phantom: size %d, must be 32 to 2048", o.Size)
+		return o, fmt.Errorf("%w: size %d, must be 32 to 2048", ErrOptions, o.Size)
 	}
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -126,7 +129,7 @@ func (o Options) complete() (Options, error) {
 		o.Syntax = "mixed"
 	case "mixed", "explicit", "implicit", "jpeg-lossless":
 	default:
-		return o, fmt.Errorf("phantom: syntax %q, must be explicit, implicit, jpeg-lossless or mixed", o.Syntax)
+		return o, fmt.Errorf("%w: syntax %q, must be explicit, implicit, jpeg-lossless or mixed", ErrOptions, o.Syntax)
 	}
 	return o, nil
 }

@@ -20,7 +20,6 @@ type library struct {
 	getVersion     func(v *versionC) int32
 	versionFree    func(v *versionC)
 	coreCreate     func(core *uintptr) int32
-	coreFree       func(core uintptr)
 	coreProperty   func(core uintptr, device, key string, value **byte) int32
 	modelRead      func(core uintptr, model unsafe.Pointer, n uint64, weights uintptr, out *uintptr) int32
 	modelFree      func(model uintptr)
@@ -77,7 +76,7 @@ func open(path string) (*library, error) {
 	for name, f := range map[string]any{
 		"ov_get_last_err_msg": &lib.lastError, "ov_free": &lib.release,
 		"ov_get_openvino_version": &lib.getVersion, "ov_version_free": &lib.versionFree,
-		"ov_core_create": &lib.coreCreate, "ov_core_free": &lib.coreFree, "ov_core_get_property": &lib.coreProperty,
+		"ov_core_create": &lib.coreCreate, "ov_core_get_property": &lib.coreProperty,
 		"ov_core_read_model_from_memory_buffer": &lib.modelRead, "ov_model_free": &lib.modelFree,
 		"ov_core_compile_model_props": &lib.modelCompile, "ov_compiled_model_free": &lib.compiledFree,
 		"ov_compiled_model_inputs_size": &lib.inputsSize, "ov_compiled_model_outputs_size": &lib.outputsSize,

@@ -9,7 +9,6 @@ import (
 
 // library stands in where the native library is not served; open always fails.
 type library struct {
-	coreFree                func(uintptr)
 	modelFree, compiledFree func(uintptr)
 	requestFree, tensorFree func(uintptr)
 	inputsSize, outputsSize func(uintptr, *uint64) int32

@@ -2,7 +2,7 @@
 // (https://docs.openvino.ai, "C API"). It compiles what models.Prepare returns.
 //
 // The native library is not a part of cspine's binary: `./run.sh setup` fetches it, and without it New says so. Invariants:
-//   - Every handle of the library has one owner here, who must free it; none leaves the package.
+//   - Every handle of the library but the core has one owner here, who must free it; none leaves the package.
 //   - The library sees memory of Go's only during a call.
 //   - bf16 is offered only where the library itself says that the processor has it.
 package openvino
@@ -22,7 +22,7 @@ import (
 	"github.com/cspine/cspine/models/onnx"
 )
 
-// Engine is a models.Engine. There is one instance of the library for a process, however many Engines.
+// Engine is a models.Engine. There is one for a process and library, however often New is called.
 type Engine struct {
 	lib        *library
 	core       uintptr
@@ -48,6 +48,15 @@ func New(opts *Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	started, _ := engines.LoadOrStore(path, sync.OnceValues(func() (*Engine, error) { return start(path) }))
+	return started.(func() (*Engine, error))()
+}
+
+// engines are this process's, by the library's path. They are never freed: a core that goes takes the
+// library's plugins with it, under the feet of networks that another core compiled.
+var engines sync.Map // path → func() (*Engine, error)
+
+func start(path string) (*Engine, error) {
 	lib, err := open(path)
 	if err != nil {
 		return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("OpenVINO does not load: %v", err), Remedy: remedy, Err: err}
@@ -56,7 +65,6 @@ func New(opts *Options) (*Engine, error) {
 	if e.core, err = lib.newCore(); err != nil {
 		return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("OpenVINO does not start: %v", err), Remedy: remedy, Err: err}
 	}
-	runtime.SetFinalizer(e, func(e *Engine) { e.lib.coreFree(e.core) })
 	able, err := lib.property(e.core, "OPTIMIZATION_CAPABILITIES")
 	if err != nil {
 		return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("OpenVINO has no CPU device: %v", err), Remedy: remedy, Err: err}
