@@ -76,7 +76,7 @@ func (s *Store) produce(ctx context.Context, key Digest, recipe Recipe, compute 
 	if err != nil {
 		return Result{}, err
 	}
-	seconds := time.Since(start).Seconds()
+	seconds := time.Since(start).Seconds() + content.Seconds
 	if content.Note != nil && !json.Valid(content.Note) {
 		return Result{}, fmt.Errorf("artifacts: %s: its note is not JSON", recipe.Transform)
 	}

@@ -16,6 +16,9 @@ type Content struct {
 	Encoding Encoding // "" means Zstd
 	// Note goes into the record (see Record.Note); it must be valid JSON if there is any.
 	Note json.RawMessage
+	// Seconds is what computing took before compute was called, for a caller that makes several contents
+	// in one pass and then only hands them over.
+	Seconds float64
 	// Encode, if not nil, takes the place of the store's own Zstandard encoder: it must append to dst
 	// frames that decode to src, return the whole and keep nothing of it, as zstd.Encoder.EncodeAll does;
 	// the frames should announce their sizes.

@@ -20,10 +20,6 @@ import (
 	"sync"
 
 	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/azureblob" // azblob://
-	_ "gocloud.dev/blob/gcsblob"   // gs://
-	_ "gocloud.dev/blob/memblob"   // mem://
-	_ "gocloud.dev/blob/s3blob"    // s3://
 )
 
 // ErrNotFound is wrapped by errors about a key that is not there.
@@ -55,8 +51,9 @@ type reader interface {
 	close() error
 }
 
-// Open opens a local path or a bucket URL (file://, s3://, gs://, azblob://, mem://). In a bucket URL the
-// path is a prefix: s3://bucket/rsna2022?region=….
+// Open opens a local path or a bucket URL. In a bucket URL the path is a prefix:
+// s3://bucket/rsna2022?region=…. The program must link the drivers of the buckets it wants to open, as it
+// does by importing artifacts/cloud.
 func Open(ctx context.Context, location string) (*Source, error) {
 	if location == "" {
 		return nil, errors.New("source: no location given")
@@ -69,9 +66,7 @@ func Open(ctx context.Context, location string) (*Source, error) {
 		return openFolder(filepath.FromSlash(u.Path))
 	}
 	prefix := strings.Trim(u.Path, "/")
-	if u.Scheme != "mem" {
-		u.Path = ""
-	}
+	u.Path = ""
 	bucket, err := blob.OpenBucket(ctx, u.String())
 	if err != nil {
 		return nil, fmt.Errorf("source: open %s: %w", u.Redacted(), err)
