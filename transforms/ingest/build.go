@@ -23,6 +23,8 @@ const (
 	NotAxial         refusal.Code = "not_axial"
 	Unsupported      refusal.Code = "unsupported_pixels"
 	MixedStudies     refusal.Code = "mixed_studies"
+	NoUID            refusal.Code = "no_study_uid"
+	MultiFrame       refusal.Code = "multi_frame"
 
 	// These are warnings.
 	NotDICOM          refusal.Code = "not_dicom"
@@ -185,6 +187,13 @@ func (x *Index) describe(series []File) error {
 	x.Orientation, x.SpacingMM = first.Orientation, first.SpacingMM
 	if bad := where(series, func(h *dicom.Header) bool { return h.StudyUID != x.StudyUID }); len(bad) > 0 {
 		return refusal.New(MixedStudies, "keep the files of one study in one folder", "one series, but %d files of another study", len(bad)).About(bad...)
+	}
+	if x.StudyUID == "" {
+		return refusal.New(NoUID, "export the series again with its StudyInstanceUID", "the slices have no StudyInstanceUID").About(names(series)...)
+	}
+	if bad := where(series, func(h *dicom.Header) bool { return h.Pixels.Frames > 1 }); len(bad) > 0 {
+		return refusal.New(MultiFrame, "split the objects into single slices, for example with `dcm2dcm` or `emf2sf`",
+			"%d of %d files hold several frames", len(bad), len(series)).About(bad...)
 	}
 	if bad := where(series, func(h *dicom.Header) bool { return angle(normal(h.Orientation), normal(x.Orientation)) > 0.5 }); len(bad) > 0 {
 		return refusal.New(MixedOrientation, "separate the reformatted slices from the axial ones",

@@ -163,6 +163,7 @@ func TestRefusalsNameTheFiles(t *testing.T) {
 		{"a sagittal slice", func(f []File) { f[2].Header.Orientation = [6]float64{0, 1, 0, 0, 0, -1} }, MixedOrientation, third},
 		{"another matrix", func(f []File) { f[2].Header.Pixels.Rows = 256 }, MixedSize, third},
 		{"another spacing", func(f []File) { f[2].Header.SpacingMM[0] = 0.9 }, MixedSize, third},
+		{"several frames in a file", func(f []File) { f[2].Header.Pixels.Frames = 8 }, MultiFrame, third},
 		{"another study", func(f []File) { f[2].Header.StudyUID = "1.2.3" }, MixedStudies, third},
 		{"all sagittal", func(f []File) {
 			for i := range f {

@@ -1,0 +1,134 @@
+// Command cspine turns raw CT studies into training-ready vertebra crops and keeps every intermediate
+// result as a cached artifact.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/spf13/cobra"
+
+	_ "github.com/cspine/cspine/artifacts/cloud" // s3://, gs://, azblob://
+)
+
+// The exit codes of every command.
+const (
+	exitOK         = 0
+	exitFailed     = 1 // the command could not do its work
+	exitUsage      = 2 // the command was asked the wrong way
+	exitQuarantine = 3 // the work is done, but for the studies listed
+)
+
+// exitError carries an exit code. An empty message means that the command has said everything.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+func main() {
+	// A distributed runner starts this same binary as its worker.
+	if slices.ContainsFunc(os.Args[1:], func(a string) bool { return a == "--worker" || a == "--worker=true" || a == "-worker" }) {
+		flag.Parse()
+		beam.Init() // does not return
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process, so that tests can call it.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(stdout, stderr)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit):
+		if exit.err != nil {
+			fmt.Fprintln(stderr, "cspine:", exit.err)
+		}
+		return exit.code
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "cspine: interrupted; finished work is kept, run the same command to go on")
+		return exitFailed
+	}
+	fmt.Fprintln(stderr, "cspine:", err)
+	return exitFailed
+}
+
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
+	var verbose bool
+	root := &cobra.Command{
+		Use:   "cspine",
+		Short: "From raw CT studies to a cervical-spine fracture detector, every step cached",
+		Long: `cspine turns raw CT studies into training-ready vertebra crops and keeps every
+intermediate result as a cached artifact: after a new model, only what it
+changes is computed again.
+
+Exit status of every command: 0 all good, 1 failed, 2 wrong usage,
+3 done, but some studies went into quarantine.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			level := slog.LevelError
+			if verbose {
+				level = slog.LevelDebug
+			}
+			slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})))
+		},
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.PersistentFlags().BoolVar(&verbose, "verbose", false, "log what the runner does")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("%w; see 'cspine %s --help'", err, c.Name())
+	})
+	root.AddCommand(newPrepare(), newExport(), newInspect(), newPhantom())
+	for _, c := range root.Commands() {
+		if c.Args == nil {
+			c.Args = cobra.NoArgs
+		}
+		args := c.Args
+		c.Args = func(c *cobra.Command, given []string) error {
+			if err := args(c, given); err != nil {
+				return usage("%w; see 'cspine %s --help'", err, c.Name())
+			}
+			return nil
+		}
+	}
+	root.Args = func(_ *cobra.Command, given []string) error {
+		if len(given) > 0 {
+			return usage("there is no command %q; see 'cspine --help'", given[0])
+		}
+		return nil
+	}
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		_ = c.Help()
+		return &exitError{code: exitUsage}
+	}
+	return root
+}

@@ -1,0 +1,76 @@
+package pipelines
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/segment"
+	"github.com/cspine/cspine/transforms/shard"
+)
+
+// graphText writes a pipeline's graph, a line a step: what it is, and which collections go in and out.
+func graphText(t *testing.T, p *beam.Pipeline) string {
+	t.Helper()
+	edges, nodes, err := p.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, e := range edges {
+		var in, out []string
+		for _, i := range e.Input {
+			in = append(in, fmt.Sprint(i.From.ID()))
+		}
+		for _, o := range e.Output {
+			out = append(out, fmt.Sprint(o.To.ID()))
+		}
+		name := e.Scope().String()
+		if e.DoFn != nil {
+			name += "/" + e.DoFn.Name()[strings.LastIndex(e.DoFn.Name(), "/")+1:]
+		}
+		fmt.Fprintf(&b, "%-9s %-48s %s → %s\n", e.Op, strings.TrimPrefix(name, "root"), strings.Join(in, " "), strings.Join(out, " "))
+	}
+	for _, n := range nodes {
+		fmt.Fprintf(&b, "%3d %s\n", n.ID(), n.Type())
+	}
+	return b.String()
+}
+
+func TestGraphs(t *testing.T) {
+	site := transforms.Site{Data: "data", Store: "store"}
+	for _, c := range []struct {
+		golden string
+		build  func(beam.Scope)
+	}{
+		{"prepare.golden", func(s beam.Scope) {
+			Prepare(s, PrepareOptions{Site: site, Run: "run", ID: "1", Model: segment.Model{Digest: "model"}, Shard: shard.Layout{Buckets: 4}})
+		}},
+		{"prepare-labels.golden", func(s beam.Scope) {
+			Prepare(s, PrepareOptions{Site: site, Run: "run", ID: "1", Shard: shard.Layout{Buckets: 4}})
+		}},
+	} {
+		p, s := beam.NewPipelineWithRoot()
+		c.build(s)
+		got := graphText(t, p)
+		file := filepath.Join("testdata", c.golden)
+		if os.Getenv("CSPINE_UPDATE") != "" {
+			if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("the graph of %s changed; if that is meant, run: CSPINE_UPDATE=1 go test ./pipelines -run Graphs\n%s", c.golden, diff)
+		}
+	}
+}

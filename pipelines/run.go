@@ -1,0 +1,48 @@
+package pipelines
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/dataflow" // -runner dataflow
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"   // -runner direct
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/flink"    // -runner flink
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"    // -runner prism
+)
+
+// Runners lists the engines a pipeline can run on. Prism is embedded: it runs in this process.
+var Runners = []string{"prism", "flink", "dataflow", "direct"}
+
+var begin = sync.OnceFunc(beam.Init)
+
+// Run runs a pipeline to its end. BeamFlags are passed to Beam as they are, such as
+// "--environment_type=LOOPBACK".
+func Run(ctx context.Context, runner string, beamFlags []string, build func(beam.Scope) error) error {
+	if err := flag.CommandLine.Parse(beamFlags); err != nil {
+		return fmt.Errorf("beam's flags: %w", err)
+	}
+	quiet := !slog.Default().Enabled(ctx, slog.LevelInfo)
+	begin()
+	// Beam sets its own logger up at the start, and says much of little interest.
+	if quiet {
+		beamlog.SetupLogging("error", "text")
+	}
+	// Scopes are made by panicking functions; a mistake there is ours, and caught by the golden graph.
+	p, s := beam.NewPipelineWithRoot()
+	if err := build(s); err != nil {
+		return err
+	}
+	slog.Debug("submit", "runner", runner)
+	if _, err := beam.Run(ctx, runner, p); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("run on %s: %w", runner, err)
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package crop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/npy"
+	"github.com/cspine/cspine/internal/planezstd"
+	"github.com/cspine/cspine/internal/volume"
+	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/decode"
+	"github.com/cspine/cspine/transforms/ingest"
+	"github.com/cspine/cspine/transforms/shard"
+)
+
+func init() {
+	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&BoxesFn{})
+	register.DoFn4x1[context.Context, transforms.Study, func(int, transforms.Sample), func(artifacts.Row), error](&DoFn{})
+}
+
+// BoxesFn finds the boxes of each study's vertebrae.
+type BoxesFn struct {
+	transforms.Site
+	Options BoxOptions
+}
+
+// Located is what the boxes of a study say of one level, with the digest of the part of the mask that its
+// crop takes: a crop is made again only if its own box or its own patch changes.
+type Located struct {
+	Verdict
+	Patch artifacts.Digest `json:"patch"`
+}
+
+// ParseLocated reads what BoxesFn stores: an entry for each level.
+func ParseLocated(content []byte) ([]Located, error) {
+	var all []Located
+	if err := json.Unmarshal(content, &all); err != nil {
+		return nil, fmt.Errorf("crop: boxes: %w", err)
+	}
+	return all, nil
+}
+
+// ProcessElement emits the study with its boxes.
+func (f *BoxesFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+	_, store, err := f.Open(ctx)
+	if err != nil {
+		return err
+	}
+	ok, err := transforms.Run(ctx, store, "boxes", study.Name(), outcome, func(r *transforms.Report) error {
+		mask, err := artifacts.ParseDigest(study.Mask)
+		if err != nil {
+			return err
+		}
+		recipe := artifacts.Recipe{Transform: "boxes", Version: Version, Params: f.Options.params(),
+			Inputs: []artifacts.Input{{Name: "mask", Digest: mask}}}
+		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+			mask, err := readMask(ctx, r, study.Mask)
+			if err != nil {
+				return artifacts.Content{}, err
+			}
+			var found []Located
+			for _, v := range Boxes(mask, f.Options) {
+				entry := Located{Verdict: v}
+				if v.Found {
+					entry.Patch = artifacts.DigestOf(Patch(mask, v.Box).Bytes())
+				}
+				found = append(found, entry)
+			}
+			data, err := json.Marshal(found)
+			return artifacts.Content{Data: data}, err
+		})
+		study.Boxes = res.Output.Digest.String()
+		return err
+	})
+	if ok {
+		emit(study)
+	}
+	return err
+}
+
+func readMask(ctx context.Context, r *transforms.Report, digest string) (*npy.Array, error) {
+	data, err := r.Get(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	return npy.Decode(data)
+}
+
+// DoFn cuts the vertebrae out of each study.
+type DoFn struct {
+	transforms.Site
+	// Buckets is the number of shards.
+	Buckets int
+}
+
+// one is a vertebra on its way through DoFn.
+type one struct {
+	Located
+	recipe artifacts.Recipe
+	result artifacts.Result
+}
+
+// ProcessElement emits a sample for every level of the study, keyed by its shard.
+func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(int, transforms.Sample), outcome func(artifacts.Row)) error {
+	data, store, err := f.Open(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = transforms.Run(ctx, store, "crop", study.Name(), outcome, func(r *transforms.Report) error {
+		index, err := ingest.Read(ctx, r, study.Index)
+		if err != nil {
+			return err
+		}
+		levels, err := f.levels(ctx, r, study, index)
+		if err != nil {
+			return err
+		}
+		if err := f.cut(ctx, r, study, decode.NewReader(data, index), len(index.Slices), levels); err != nil {
+			return err
+		}
+		bucket := shard.Bucket(study.UID, f.Buckets)
+		for _, l := range levels {
+			s := transforms.Sample{Folder: study.Folder, UID: study.UID, Level: l.Level, Found: l.Found,
+				Mask: study.Mask, Segmenter: study.Segmenter}
+			if l.Found {
+				s.Crop = l.result.Output.Digest.String()
+				s.Box = []int{l.Box.Row[0], l.Box.Row[1], l.Box.Column[0], l.Box.Column[1], l.Box.Slice[0], l.Box.Slice[1]}
+				s.SourceBox = SourceBox(l.Box, index.Rows, index.Columns, len(index.Slices))
+				for _, p := range Positions(l.Box, len(index.Slices)) {
+					s.ZPositions = append(s.ZPositions, p.Slice)
+				}
+			}
+			emit(bucket, s)
+		}
+		return nil
+	})
+	return err
+}
+
+// levels reads the study's boxes and says what each crop would be made of.
+func (f *DoFn) levels(ctx context.Context, r *transforms.Report, study transforms.Study, index *ingest.Index) ([]*one, error) {
+	content, err := r.Get(ctx, study.Boxes)
+	if err != nil {
+		return nil, err
+	}
+	found, err := ParseLocated(content)
+	if err != nil {
+		return nil, err
+	}
+	var levels []*one
+	for _, l := range found {
+		l.Verdict = Fit(l.Verdict, index.Rows, index.Columns, len(index.Slices))
+		o := &one{Located: l}
+		levels = append(levels, o)
+		if !l.Found {
+			continue
+		}
+		if o.recipe, err = f.recipe(index, l); err != nil {
+			return nil, err
+		}
+	}
+	return levels, nil
+}
+
+// recipe names all that one crop depends on: its box, its part of the mask, and the slices it reads.
+func (f *DoFn) recipe(index *ingest.Index, l Located) (artifacts.Recipe, error) {
+	n := len(index.Slices)
+	type stack struct {
+		Slice int // where the stack lies; slices beyond the study's ends are missing
+		Of    []ingest.Stored
+	}
+	var stacks []stack
+	for _, p := range Positions(l.Box, n) {
+		st := stack{Slice: p.Slice}
+		for z := p.Slice - Neighbours; z <= p.Slice+Neighbours; z++ {
+			if z >= 0 && z < n {
+				st.Of = append(st.Of, index.Stored(z, false))
+			}
+		}
+		stacks = append(stacks, st)
+	}
+	slices, err := json.Marshal(stacks)
+	return artifacts.Recipe{Transform: "crop", Version: Version,
+		Params: []artifacts.Param{
+			{Name: "decode", Value: strconv.Itoa(decode.Version)},
+			{Name: "level", Value: volume.LevelName(l.Level)},
+			{Name: "box", Value: fmt.Sprint(l.Box.Row, l.Box.Column, l.Box.Slice)},
+			{Name: "grid", Value: fmt.Sprint(index.Rows, index.Columns, n)},
+		},
+		Inputs: []artifacts.Input{{Name: "patch", Digest: l.Patch}, {Name: "slices", Digest: artifacts.DigestOf(slices)}}}, err
+}
+
+// cut finds the crops that are cached and makes all others in one pass over the study's slices.
+func (f *DoFn) cut(ctx context.Context, r *transforms.Report, study transforms.Study, slices *decode.Reader, n int, levels []*one) error {
+	var missing []*one
+	for _, l := range levels {
+		if !l.Found {
+			r.Row(artifacts.Row{Part: l.name(), Verdict: transforms.NotFound, Hit: true, Reason: string(l.Reason)})
+			continue
+		}
+		known, err := r.Known(ctx, l.name(), l.recipe)
+		if err != nil {
+			return err
+		}
+		if known == nil {
+			missing = append(missing, l)
+			continue
+		}
+		l.result = *known
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	mask, err := readMask(ctx, r, study.Mask)
+	if err != nil {
+		return err
+	}
+	boxes, patches := make([]Box, len(missing)), make([]*npy.Array, len(missing))
+	for i, l := range missing {
+		boxes[i], patches[i] = l.Box, Patch(mask, l.Box)
+	}
+	opts := Options{Release: decode.Release}
+	lap := newLap()
+	return Each(ctx, boxes, patches, n, slices.Slice, opts, func(i int, tensor *npy.Array) error {
+		seconds := lap.next()
+		var err error
+		missing[i].result, err = r.Do(ctx, missing[i].name(), missing[i].recipe, func(context.Context) (artifacts.Content, error) {
+			return artifacts.Content{Data: tensor.Bytes(), Encode: pack, Seconds: seconds}, nil
+		})
+		return err
+	})
+}
+
+// pack compresses a crop, whose planes repeat from place to place.
+var pack = planezstd.Encoder(Size * Size)
+
+// lap shares the time of one pass out among the crops that it makes: to each the time since the one before.
+type lap struct {
+	sync.Mutex
+	last time.Time
+}
+
+func newLap() *lap { return &lap{last: time.Now()} }
+
+func (l *lap) next() float64 {
+	l.Lock()
+	defer l.Unlock()
+	now := time.Now()
+	seconds := now.Sub(l.last).Seconds()
+	l.last = now
+	return seconds
+}
+
+func (o *one) name() string { return volume.LevelName(o.Level) }
+
+// params is what of the options belongs to the recipe.
+func (o BoxOptions) params() []artifacts.Param {
+	strict, loose := o.thresholds()
+	return []artifacts.Param{
+		{Name: "strict", Value: strconv.FormatFloat(strict, 'g', -1, 64)},
+		{Name: "loose", Value: strconv.FormatFloat(loose, 'g', -1, 64)},
+	}
+}

@@ -1,0 +1,294 @@
+package segment
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"sync"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/nifti"
+	"github.com/cspine/cspine/internal/npy"
+	"github.com/cspine/cspine/internal/refusal"
+	"github.com/cspine/cspine/internal/source"
+	"github.com/cspine/cspine/internal/volume"
+	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/onnx"
+	"github.com/cspine/cspine/models/openvino"
+	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/ingest"
+	"github.com/cspine/cspine/transforms/resample"
+)
+
+func init() {
+	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&DoFn{})
+	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&LabelsFn{})
+}
+
+// Version is raised when equal volumes, models and label files may make other masks. It belongs to the
+// recipe.
+const Version = 1
+
+// Model names a segmenter: an ONNX file in the artifact store, and how it is run.
+type Model struct {
+	// Digest is the file's. It is empty for the label files that lie beside the studies.
+	Digest string `toml:"-"`
+	// Precision is "f32" (default) or "bf16".
+	Precision string
+}
+
+// Labels tells whether masks come from label files.
+func (m Model) Labels() bool { return m.Digest == "" }
+
+func (m Model) compileOptions() *models.CompileOptions {
+	o := &models.CompileOptions{Precision: models.Precision(m.Precision), EqualChannels: true}
+	if o.Precision == "" {
+		o.Precision = models.F32
+	}
+	return o
+}
+
+// Check says what is wrong with a model's file before a run begins: that it is no segmenter, or that this
+// machine lacks the engine.
+func Check(file []byte) error {
+	info, err := models.Info(file)
+	if err != nil {
+		return err
+	}
+	if _, err := CheckPorts(declared{in: ports(info.Inputs), out: ports(info.Outputs)}); err != nil {
+		return err
+	}
+	_, err = engine()
+	return err
+}
+
+// declared is a network as its file declares it, not yet compiled: ports and nothing else.
+type declared struct {
+	models.Network
+	in, out []models.Port
+}
+
+func (d declared) Inputs() []models.Port  { return d.in }
+func (d declared) Outputs() []models.Port { return d.out }
+
+func ports(values []onnx.ValueInfo) []models.Port {
+	out := make([]models.Port, len(values))
+	for i, v := range values {
+		out[i].Name = v.Name
+		for _, d := range v.Shape {
+			out[i].Shape = append(out[i].Shape, int(d))
+		}
+	}
+	return out
+}
+
+var engine = sync.OnceValues(func() (models.Engine, error) { return openvino.New(nil) })
+
+// shared are the networks of this process.
+var shared models.Shared
+
+// DoFn makes the mask of each study with a model.
+type DoFn struct {
+	transforms.Site
+	Model Model
+}
+
+// ProcessElement emits the study with its mask.
+func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+	_, store, err := f.Open(ctx)
+	if err != nil {
+		return err
+	}
+	engine, err := engine()
+	if err != nil {
+		return err
+	}
+	ok, err := transforms.Run(ctx, store, "segment", study.Name(), outcome, func(r *transforms.Report) error {
+		recipe, err := f.recipe(study, engine)
+		if err != nil {
+			return err
+		}
+		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+			// A model that can't be compiled is every study's trouble.
+			net, err := shared.Network(ctx, engine, f.Model.Digest, func(ctx context.Context) ([]byte, error) {
+				return r.Get(ctx, f.Model.Digest)
+			}, f.Model.compileOptions())
+			if err != nil {
+				return artifacts.Content{}, transforms.Fatal(fmt.Errorf("segmenter: %w", err))
+			}
+			content, err := r.Get(ctx, study.Volume)
+			if err != nil {
+				return artifacts.Content{}, err
+			}
+			vol, err := npy.Decode(content)
+			if err != nil {
+				return artifacts.Content{}, err
+			}
+			mask, err := Infer(ctx, net, vol)
+			if err != nil {
+				return artifacts.Content{}, err
+			}
+			return artifacts.Content{Data: mask.Bytes()}, nil
+		})
+		study.Mask, study.Segmenter = res.Output.Digest.String(), f.Model.Digest
+		return err
+	})
+	if ok {
+		emit(study)
+	}
+	return err
+}
+
+func (f *DoFn) recipe(study transforms.Study, engine models.Engine) (artifacts.Recipe, error) {
+	vol, err := artifacts.ParseDigest(study.Volume)
+	if err != nil {
+		return artifacts.Recipe{}, err
+	}
+	model, err := artifacts.ParseDigest(f.Model.Digest)
+	return artifacts.Recipe{Transform: "segment", Version: Version,
+		Params: []artifacts.Param{
+			{Name: "engine", Value: engine.Identity()},
+			{Name: "precision", Value: string(f.Model.compileOptions().Precision)},
+		},
+		Inputs: []artifacts.Input{{Name: "volume", Digest: vol}, {Name: "model", Digest: model}}}, err
+}
+
+// The reason codes of masks from label files.
+const (
+	NoLabels    refusal.Code = "no_label_mask"
+	NoOverlap   refusal.Code = "labels_elsewhere"
+	EmptyLabels refusal.Code = "labels_empty"
+	PartOverlap refusal.Code = "labels_cover_part" // a warning
+)
+
+// LabelsFn makes the mask of each study from a label file beside the studies. A study without one is
+// skipped.
+type LabelsFn struct {
+	transforms.Site
+	// Size is the number of slices that the volume has.
+	Size int
+}
+
+// NewLabelsFn returns the DoFn for masks on the grid of these volumes.
+func NewLabelsFn(site transforms.Site, o resample.Options) *LabelsFn {
+	return &LabelsFn{Site: site, Size: resample.NewDoFn(site, o).Size}
+}
+
+// ProcessElement emits the study with its mask.
+func (f *LabelsFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+	data, store, err := f.Open(ctx)
+	if err != nil {
+		return err
+	}
+	ok, err := transforms.Run(ctx, store, "segment", study.Name(), outcome, func(r *transforms.Report) error {
+		file, err := findLabels(ctx, data, study)
+		if err != nil {
+			return err
+		}
+		index, err := ingest.Read(ctx, r, study.Index)
+		if err != nil {
+			return err
+		}
+		var planes []SlicePlane
+		for _, i := range resample.Pick(len(index.Slices), f.Size) {
+			planes = append(planes, SlicePlane{Affine: index.Affine(i)})
+		}
+		recipe, err := f.recipe(file, planes, index)
+		if err != nil {
+			return err
+		}
+		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+			return f.compute(ctx, data, file, planes, index)
+		})
+		if err != nil {
+			return err
+		}
+		study.Mask, study.Segmenter = res.Output.Digest.String(), identity(file).String()
+		return warnOfGaps(r, res)
+	})
+	if ok {
+		emit(study)
+	}
+	return err
+}
+
+// warnOfGaps reports a label image that leaves part of the slices uncovered.
+func warnOfGaps(r *transforms.Report, res artifacts.Result) error {
+	var c Coverage
+	if err := json.Unmarshal(res.Note, &c); err != nil {
+		return fmt.Errorf("segment: note of the mask: %w", err)
+	}
+	if c.Inside < 0.99 {
+		r.Row(artifacts.Row{Verdict: transforms.Warned, Hit: true, Reason: string(PartOverlap),
+			Detail: fmt.Sprintf("the label image covers %.0f %% of the slices' pixels; the rest counts as background", 100*c.Inside)})
+	}
+	return nil
+}
+
+func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source.Object, planes []SlicePlane, index *ingest.Index) (artifacts.Content, error) {
+	const most = 4 << 30 // a label file of 512x512x2000 has half a GB
+	bytesOf, err := data.ReadAll(ctx, file.Key, most)
+	if err != nil {
+		return artifacts.Content{}, err
+	}
+	img, err := nifti.Read(bytes.NewReader(bytesOf), nil)
+	if err != nil {
+		return artifacts.Content{}, fmt.Errorf("%s: %w", file.Key, err)
+	}
+	mask, coverage, err := FromLabels(img, planes, index.Rows, index.Columns)
+	if err != nil {
+		return artifacts.Content{}, fmt.Errorf("%s: %w", file.Key, err)
+	}
+	if coverage.Inside == 0 {
+		return artifacts.Content{}, refusal.New(NoOverlap, "check the affines of the label file and of the slices",
+			"the label image and the slices have no point in common").About(file.Key)
+	}
+	if coverage.Pixels == ([volume.Levels]int{}) {
+		return artifacts.Content{}, refusal.New(EmptyLabels, "labels must be 1 to 7 for C1 to C7",
+			"no slice shows any of the labels 1 to 7").About(file.Key)
+	}
+	note, err := json.Marshal(coverage)
+	return artifacts.Content{Data: mask.Bytes(), Note: note}, err
+}
+
+func (f *LabelsFn) recipe(file source.Object, planes []SlicePlane, index *ingest.Index) (artifacts.Recipe, error) {
+	grid, err := json.Marshal(planes)
+	return artifacts.Recipe{Transform: "labels", Version: Version,
+		Params: []artifacts.Param{
+			{Name: "rows", Value: strconv.Itoa(index.Rows)},
+			{Name: "columns", Value: strconv.Itoa(index.Columns)},
+		},
+		Inputs: []artifacts.Input{{Name: "labels", Digest: identity(file)}, {Name: "planes", Digest: artifacts.DigestOf(grid)}}}, err
+}
+
+// identity is what a file in the data set is known by without being read.
+func identity(file source.Object) artifacts.Digest {
+	text, err := json.Marshal(file)
+	if err != nil {
+		panic(err) // strings and an integer always marshal
+	}
+	return artifacts.DigestOf(text)
+}
+
+// findLabels looks for a study's label file, by its UID and by its folder's name.
+func findLabels(ctx context.Context, data *source.Source, study transforms.Study) (source.Object, error) {
+	names := []string{study.UID, path.Base(study.Folder)}
+	if names[0] == names[1] {
+		names = names[:1]
+	}
+	for _, name := range names {
+		for _, ending := range []string{".nii", ".nii.gz"} {
+			file, err := data.Stat(ctx, path.Join("segmentations", name+ending))
+			if err == nil || !errors.Is(err, source.ErrNotFound) {
+				return file, err
+			}
+		}
+	}
+	return source.Object{}, &transforms.Skip{Code: NoLabels, Detail: "no segmentations/" + study.UID + ".nii or .nii.gz beside the studies"}
+}
