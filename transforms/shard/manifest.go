@@ -1,0 +1,208 @@
+package shard
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// ManifestFile is the manifest's name beside the shards.
+const ManifestFile = "manifest.json"
+
+// Manifest is the index of a data set of shards. Equal parts make equal bytes, in whatever order they
+// come.
+type Manifest struct {
+	// Name is the data set's.
+	Name string `json:"name"`
+	// Version is the schema version of every shard.
+	Version string `json:"version"`
+	// Schema lists the shards' columns.
+	Schema []Column `json:"schema"`
+	// Samples, Bytes and Raw sum up the shards; Raw is the tensors' size when unpacked.
+	Samples int   `json:"samples"`
+	Bytes   int64 `json:"bytes"`
+	Raw     int64 `json:"raw_bytes"`
+	// Segmenters are the digests of the models that made the masks, sorted; more than one means that
+	// studies were prepared apart.
+	Segmenters []string `json:"segmenters"`
+	// Levels says by vertebra how many were found and are samples, and how many were not found.
+	Levels map[string]Found `json:"levels"`
+	// Balance counts labels by vertebra and fold, sorted by both.
+	Balance []Balance `json:"balance"`
+	Shards  []Part    `json:"shards"`
+}
+
+// Column describes one column of a shard.
+type Column struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Null bool   `json:"null,omitempty"` // whether values may be missing
+}
+
+// Found counts the studies in which a vertebra was found, and in which not.
+type Found struct {
+	Found    int `json:"found"`
+	NotFound int `json:"not_found"`
+}
+
+// Balance counts the labels of one vertebra in one fold.
+type Balance struct {
+	Vertebra  string `json:"vertebra"`
+	Fold      int    `json:"fold"`
+	Fractured int    `json:"fractured"`
+	Intact    int    `json:"intact"`
+	Unknown   int    `json:"unknown"`
+}
+
+// Part is one shard as its manifest has it.
+type Part struct {
+	File    string      `json:"file"` // name beside the manifest
+	Samples int         `json:"samples"`
+	Bytes   int64       `json:"bytes"`
+	Raw     int64       `json:"raw_bytes"`
+	SHA256  string      `json:"sha256"` // hex, of the file
+	Folds   map[int]int `json:"folds"`  // samples by fold
+
+	balance    []Balance
+	segmenters []string
+}
+
+// NewPart describes a shard by its samples, whose tensors are not needed.
+func NewPart(file string, size int64, sha256 string, samples []Sample) Part {
+	p := Part{File: file, Samples: len(samples), Bytes: size, SHA256: sha256, Folds: map[int]int{}}
+	for i := range samples {
+		s := &samples[i]
+		raw := itemSize[s.DType]
+		for _, d := range s.Shape {
+			raw *= d
+		}
+		p.Raw += int64(raw)
+		p.Folds[s.Fold]++
+		b := Balance{Vertebra: s.Vertebra, Fold: s.Fold}
+		switch {
+		case s.Label == nil:
+			b.Unknown = 1
+		case *s.Label == 1:
+			b.Fractured = 1
+		default:
+			b.Intact = 1
+		}
+		p.balance = append(p.balance, b)
+		p.segmenters = append(p.segmenters, s.SegmenterDigest)
+	}
+	return p
+}
+
+// PartOf describes a shard by reading its small columns.
+func PartOf(file, sha256 string, r *Reader) (Part, error) {
+	samples := make([]Sample, r.Rows())
+	for i := range samples {
+		var err error
+		if samples[i], err = r.Info(i); err != nil {
+			return Part{}, fmt.Errorf("shard: %s: %w", file, err)
+		}
+	}
+	return NewPart(file, r.size, sha256, samples), nil
+}
+
+// NewManifest makes the manifest of parts. NotFound counts, by vertebra, the studies without it.
+func NewManifest(name string, parts []Part, notFound map[string]int) *Manifest {
+	m := &Manifest{Name: name, Version: Version, Schema: schema(), Levels: map[string]Found{}, Segmenters: []string{}}
+	m.Shards = slices.SortedFunc(slices.Values(parts), func(a, b Part) int { return cmp.Compare(a.File, b.File) })
+	type cell struct {
+		vertebra string
+		fold     int
+	}
+	sums := map[cell]Balance{}
+	for v, n := range notFound {
+		m.Levels[v] = Found{NotFound: n}
+	}
+	for i := range m.Shards {
+		p := &m.Shards[i]
+		m.Samples += p.Samples
+		m.Bytes += p.Bytes
+		m.Raw += p.Raw
+		m.Segmenters = append(m.Segmenters, p.segmenters...)
+		for _, b := range p.balance {
+			at := cell{b.Vertebra, b.Fold}
+			s := sums[at]
+			sums[at] = Balance{b.Vertebra, b.Fold, s.Fractured + b.Fractured, s.Intact + b.Intact, s.Unknown + b.Unknown}
+			f := m.Levels[b.Vertebra]
+			m.Levels[b.Vertebra] = Found{f.Found + 1, f.NotFound}
+		}
+	}
+	slices.Sort(m.Segmenters)
+	m.Segmenters = slices.Compact(m.Segmenters)
+	m.Balance = slices.SortedFunc(maps.Values(sums), func(a, b Balance) int {
+		return cmp.Or(cmp.Compare(a.Vertebra, b.Vertebra), cmp.Compare(a.Fold, b.Fold))
+	})
+	if m.Balance == nil {
+		m.Balance = []Balance{}
+	}
+	return m
+}
+
+// schema lists the columns in the shard's order.
+func schema() []Column {
+	const numbers = "list<int32>"
+	return []Column{
+		{Name: "study_uid", Type: "string"}, {Name: "vertebra", Type: "string"}, {Name: "fold", Type: "int32"},
+		{Name: "label", Type: "int32", Null: true}, {Name: "patient_label", Type: "int32", Null: true},
+		{Name: "shape", Type: numbers}, {Name: "dtype", Type: "string"},
+		{Name: "box", Type: numbers}, {Name: "source_box", Type: numbers}, {Name: "z_positions", Type: numbers},
+		{Name: "mask_digest", Type: "string"}, {Name: "crop_digest", Type: "string"},
+		{Name: "segmenter_digest", Type: "string"}, {Name: "tensor", Type: "binary"},
+	}
+}
+
+// JSON returns the manifest's file.
+func (m *Manifest) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("shard: manifest: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// ReadManifest reads a manifest's file. What NewPart knows of a shard beyond it is not there any more.
+func ReadManifest(file []byte) (*Manifest, error) {
+	var m Manifest
+	d := json.NewDecoder(bytes.NewReader(file))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return nil, fmt.Errorf("shard: manifest: %w", err)
+	}
+	if m.Version != Version {
+		return nil, fmt.Errorf("shard: manifest: version %q, this program reads %q", m.Version, Version)
+	}
+	return &m, nil
+}
+
+// Describe writes what a shard holds, a line per sample.
+func (r *Reader) Describe(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "shard       version %s, %d samples in %d row groups, %d bytes\n", Version, r.Rows(), len(r.groups), r.size); err != nil {
+		return err
+	}
+	word := func(l *int) string {
+		if l == nil {
+			return "-"
+		}
+		return fmt.Sprint(*l)
+	}
+	for i := range r.Rows() {
+		s, err := r.Info(i)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "%-6d %s %s fold %d label %s patient %s %s %v rows %v columns %v slices %v crop %.12s\n", i, s.StudyUID,
+			s.Vertebra, s.Fold, word(s.Label), word(s.PatientLabel), s.DType, s.Shape, s.Box.Rows, s.Box.Columns, s.Box.Slices, s.CropDigest)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
