@@ -10,7 +10,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/dataflow" // -runner dataflow
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"   // -runner direct
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"   //nolint:staticcheck // -runner direct: deprecated, and one process without gRPC
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/flink"    // -runner flink
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"    // -runner prism
 )

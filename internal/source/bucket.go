@@ -41,7 +41,7 @@ func (b *bucketReader) readRange(ctx context.Context, key string, p []byte, offs
 	}
 	defer r.Close()
 	n, err := io.ReadFull(r, p)
-	if err == io.EOF && len(p) > 0 {
+	if errors.Is(err, io.EOF) && len(p) > 0 {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

@@ -72,11 +72,11 @@ func (f *folderReader) readRange(_ context.Context, key string, p []byte, offset
 	}
 	defer file.Close()
 	n, err := file.ReadAt(p, offset)
-	if err == io.EOF && n < len(p) {
-		return n, io.ErrUnexpectedEOF
-	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
+		if n < len(p) {
+			err = io.ErrUnexpectedEOF
+		}
 	}
 	return n, err
 }

@@ -239,7 +239,7 @@ func (f *DoFn) cut(ctx context.Context, r *transforms.Report, study transforms.S
 }
 
 // pack compresses a crop, whose planes repeat from place to place.
-var pack = planezstd.Encoder(Size * Size)
+var pack = planezstd.Encoder(planezstd.Layout{Row: Size, Plane: Size * Size})
 
 // lap shares the time of one pass out among the crops that it makes: to each the time since the one before.
 type lap struct {
