@@ -122,7 +122,14 @@ func (s *summary) print(out io.Writer) {
 		}
 		_ = t.Flush()
 	}
-	fmt.Fprintf(out, "data set: %s\nmanifest: %s\n", s.Dataset, s.Manifest)
+	if s.Crops == 0 {
+		fmt.Fprintln(out, "no crops, so no data set was written")
+	} else if s.Dataset != "" {
+		fmt.Fprintln(out, "data set:", s.Dataset)
+	}
+	if s.Manifest != "" {
+		fmt.Fprintln(out, "manifest:", s.Manifest)
+	}
 	list(out, "warnings", s.Warnings)
 	list(out, "quarantine", s.Quarantine)
 }

@@ -218,25 +218,54 @@ func (f *DoFn) write(ctx context.Context, r *transforms.Report, rows []Sample, c
 	})
 }
 
-// load yields the rows with their tensors, one at a time.
+// ahead is how many crops are read from the store while others are packed.
+const ahead = 2
+
+// load yields the rows with their tensors, in order.
 func load(ctx context.Context, r *transforms.Report, rows []Sample) iter.Seq2[Sample, error] {
 	return func(yield func(Sample, error) bool) {
-		for _, row := range rows {
-			content, err := r.Get(ctx, row.CropDigest)
-			var a *npy.Array
-			if err == nil {
-				a, err = npy.Decode(content)
+		type loaded struct {
+			sample Sample
+			err    error
+		}
+		queue := make(chan chan loaded, ahead)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			defer close(queue)
+			for _, row := range rows {
+				c := make(chan loaded, 1)
+				select {
+				case queue <- c:
+				case <-ctx.Done():
+					return
+				}
+				go func() {
+					sample, err := withTensor(ctx, r, row)
+					c <- loaded{sample, err}
+				}()
 			}
-			if err != nil {
-				yield(Sample{}, fmt.Errorf("crop %s of study %s: %w", row.Vertebra, row.StudyUID, err))
-				return
-			}
-			row.Tensor, row.Shape = a.Data, a.Shape
-			if !yield(row, nil) {
+		}()
+		for c := range queue {
+			l := <-c
+			if !yield(l.sample, l.err) || l.err != nil {
 				return
 			}
 		}
 	}
+}
+
+func withTensor(ctx context.Context, r *transforms.Report, row Sample) (Sample, error) {
+	content, err := r.Get(ctx, row.CropDigest)
+	var a *npy.Array
+	if err == nil {
+		a, err = npy.Decode(content)
+	}
+	if err != nil {
+		return row, fmt.Errorf("crop %s of study %s: %w", row.Vertebra, row.StudyUID, err)
+	}
+	row.Tensor, row.Shape = a.Data, a.Shape
+	return row, nil
 }
 
 // DatasetFn publishes the shards of a run as a data set: files that any Parquet reader can be pointed at,
