@@ -203,7 +203,7 @@ func Classify(err error) refusal.Reason {
 		return refusal.Reason{Code: refusal.Code(de.Code), Detail: err.Error(), Remedy: de.Remedy}
 	case errors.As(err, &ne):
 		return refusal.Reason{Code: "nifti_" + refusal.Code(ne.Code), Detail: err.Error(), Remedy: "check the mask file with another NIfTI reader, or write it again"}
-	case errors.Is(err, source.ErrNotFound), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, source.ErrNotFound), errors.Is(err, source.ErrChanged), errors.Is(err, io.ErrUnexpectedEOF):
 		return refusal.Reason{Code: CodeChanged, Detail: err.Error(), Remedy: "the data set changed during the run; run again when it is at rest"}
 	}
 	return refusal.Reason{Code: CodeFailed, Detail: err.Error(), Remedy: "see the detail; run again once mended, all other work is kept"}

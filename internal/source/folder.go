@@ -65,12 +65,19 @@ func fileObject(key string, info fs.FileInfo) Object {
 	return Object{Key: key, Size: info.Size(), Version: "mtime:" + strconv.FormatInt(info.ModTime().UnixNano(), 10)}
 }
 
-func (f *folderReader) readRange(_ context.Context, key string, p []byte, offset int64) (int, error) {
-	file, err := f.root.Open(filepath.FromSlash(key))
+func (f *folderReader) readRange(_ context.Context, o Object, p []byte, offset int64) (int, error) {
+	file, err := f.root.Open(filepath.FromSlash(o.Key))
 	if err != nil {
 		return 0, notFound(err)
 	}
 	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if fileObject(o.Key, info) != o {
+		return 0, ErrChanged
+	}
 	n, err := file.ReadAt(p, offset)
 	if errors.Is(err, io.EOF) {
 		err = nil

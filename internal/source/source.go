@@ -22,8 +22,12 @@ import (
 	"gocloud.dev/blob"
 )
 
-// ErrNotFound is wrapped by errors about a key that is not there.
-var ErrNotFound = errors.New("not found")
+var (
+	// ErrNotFound is wrapped by errors about a key that is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrChanged is wrapped by errors about an object that is not what its listing said any more.
+	ErrChanged = errors.New("changed since it was listed")
+)
 
 // Object is one file of the data set.
 type Object struct {
@@ -45,8 +49,9 @@ type reader interface {
 	// list calls yield for the objects and folders directly below prefix ("" or ending in "/"), in the
 	// order of their keys. A folder's key ends in "/".
 	list(ctx context.Context, prefix string, yield func(o Object, folder bool) error) error
-	// readRange fills p from offset. It returns io.ErrUnexpectedEOF if the object ends before p is full.
-	readRange(ctx context.Context, key string, p []byte, offset int64) (int, error)
+	// readRange fills p from offset. It returns io.ErrUnexpectedEOF if the object ends before p is full, and
+	// ErrChanged if it can tell that the object is not the one given.
+	readRange(ctx context.Context, o Object, p []byte, offset int64) (int, error)
 	stat(ctx context.Context, key string) (Object, error)
 	close() error
 }
@@ -118,14 +123,15 @@ func (s *Source) Stat(ctx context.Context, key string) (Object, error) {
 }
 
 // ReadRange reads n bytes from offset into buf, growing it if it is too small, and returns them. A
-// shorter object is an error that wraps io.ErrUnexpectedEOF.
-func (s *Source) ReadRange(ctx context.Context, key string, offset, n int64, buf []byte) ([]byte, error) {
+// shorter object is an error that wraps io.ErrUnexpectedEOF; one whose size or time of modification is not
+// what o says, ErrChanged.
+func (s *Source) ReadRange(ctx context.Context, o Object, offset, n int64, buf []byte) ([]byte, error) {
 	if int64(cap(buf)) < n {
 		buf = make([]byte, n)
 	}
 	buf = buf[:n]
-	if _, err := s.root.readRange(ctx, key, buf, offset); err != nil {
-		return nil, fmt.Errorf("source: read %s: %w", key, err)
+	if _, err := s.root.readRange(ctx, o, buf, offset); err != nil {
+		return nil, fmt.Errorf("source: read %s: %w", o.Key, err)
 	}
 	return buf, nil
 }
@@ -139,22 +145,22 @@ func (s *Source) ReadAll(ctx context.Context, key string, max int64) ([]byte, er
 	if o.Size > max {
 		return nil, fmt.Errorf("source: %s has %d bytes, more than the %d that are allowed here", key, o.Size, max)
 	}
-	return s.ReadRange(ctx, key, 0, o.Size, nil)
+	return s.ReadRange(ctx, o, 0, o.Size, nil)
 }
 
 // ReaderAt returns a view of an object whose reads are range requests.
-func (s *Source) ReaderAt(ctx context.Context, key string) io.ReaderAt {
-	return &objectReader{ctx: ctx, source: s, key: key}
+func (s *Source) ReaderAt(ctx context.Context, o Object) io.ReaderAt {
+	return &objectReader{ctx: ctx, root: s.root, object: o}
 }
 
 type objectReader struct {
 	ctx    context.Context
-	source *Source
-	key    string
+	root   reader
+	object Object
 }
 
 func (r *objectReader) ReadAt(p []byte, offset int64) (int, error) {
-	n, err := r.source.root.readRange(r.ctx, r.key, p, offset)
+	n, err := r.root.readRange(r.ctx, r.object, p, offset)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF
 	}

@@ -84,23 +84,47 @@ func TestListsWhatLiesDirectlyBelowAFolder(t *testing.T) {
 
 func TestReadsRanges(t *testing.T) {
 	for name, s := range places(t) {
-		const key = "train_images/1.2.3/2.dcm"
-		got, err := s.ReadRange(t.Context(), key, 6, 3, make([]byte, 1))
+		o, err := s.Stat(t.Context(), "train_images/1.2.3/2.dcm")
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		got, err := s.ReadRange(t.Context(), o, 6, 3, make([]byte, 1))
 		if err != nil || string(got) != "two" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
-		if got, err = s.ReadAll(t.Context(), key, 100); err != nil || string(got) != "slice two" {
+		if got, err = s.ReadAll(t.Context(), o.Key, 100); err != nil || string(got) != "slice two" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
-		if _, err = s.ReadAll(t.Context(), key, 8); err == nil {
+		if _, err = s.ReadAll(t.Context(), o.Key, 8); err == nil {
 			t.Errorf("%s: read more than allowed", name)
 		}
-		if _, err = s.ReadRange(t.Context(), key, 6, 4, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, err = s.ReadRange(t.Context(), o, 6, 4, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%s: reading past the end gives %v", name, err)
 		}
 		p := make([]byte, 32)
-		if n, err := s.ReaderAt(t.Context(), key).ReadAt(p, 0); n != 9 || err != io.EOF {
+		if n, err := s.ReaderAt(t.Context(), o).ReadAt(p, 0); n != 9 || err != io.EOF {
 			t.Errorf("%s: ReadAt gives %d, %v", name, n, err)
+		}
+	}
+}
+
+func TestAChangedObjectIsNotRead(t *testing.T) {
+	for name, s := range places(t) {
+		o, err := s.Stat(t.Context(), "train_images/1.2.3/2.dcm")
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		o.Size++
+		if _, err := s.ReadRange(t.Context(), o, 0, 3, nil); !errors.Is(err, ErrChanged) {
+			t.Errorf("%s: another size gives %v", name, err)
+		}
+		if name == "bucket" {
+			continue // its versions are MD5s, which a range read can't see
+		}
+		o.Size--
+		o.Version = "mtime:1"
+		if _, err := s.ReadRange(t.Context(), o, 0, 3, nil); !errors.Is(err, ErrChanged) {
+			t.Errorf("%s: another time of modification gives %v", name, err)
 		}
 	}
 }
@@ -110,7 +134,7 @@ func TestAbsentKeysAreNotFound(t *testing.T) {
 		if _, err := s.Stat(t.Context(), "train_images/7.dcm"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := s.ReadRange(t.Context(), "train_images/7.dcm", 0, 1, nil); !errors.Is(err, ErrNotFound) {
+		if _, err := s.ReadRange(t.Context(), Object{Key: "train_images/7.dcm"}, 0, 1, nil); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -122,7 +146,7 @@ func TestAbsentKeysAreNotFound(t *testing.T) {
 func TestLocalKeysNeverLeaveTheRoot(t *testing.T) {
 	s := places(t)["folder"]
 	for _, key := range []string{"../elsewhere/train_images/9/1.dcm", "/etc/passwd"} {
-		if _, err := s.ReadRange(context.Background(), key, 0, 1, nil); err == nil {
+		if _, err := s.ReadRange(context.Background(), Object{Key: key}, 0, 1, nil); err == nil {
 			t.Errorf("read %s", key)
 		}
 	}

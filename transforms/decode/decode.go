@@ -2,7 +2,7 @@
 //
 // Invariants:
 //   - A slice costs one range read of exactly its pixel data; its header is not read again.
-//   - A file that no longer has the size the index saw is an error, never another image.
+//   - A file that changed since it was indexed is an error, never another image.
 //   - A Reader may be used from several goroutines.
 package decode
 
@@ -50,7 +50,7 @@ func (r *Reader) Slice(ctx context.Context, i int) (volume.Slice, error) {
 		buf = new([]byte)
 	}
 	defer encoded.Put(buf)
-	value, err := r.data.ReadRange(ctx, r.index.Key(i), s.Pixels.Offset, n, *buf)
+	value, err := r.data.ReadRange(ctx, r.index.Object(i), s.Pixels.Offset, n, *buf)
 	if err != nil {
 		return volume.Slice{}, err
 	}

@@ -212,7 +212,9 @@ func headers(ctx context.Context, data *source.Source, folder string, objects []
 	g.SetLimit(headersAtOnce)
 	for i, o := range objects {
 		g.Go(func() error {
-			h, err := dicom.ReadHeader(data.ReaderAt(ctx, path.Join(folder, o.Key)), o.Size, nil)
+			there := o
+			there.Key = path.Join(folder, o.Key)
+			h, err := dicom.ReadHeader(data.ReaderAt(ctx, there), o.Size, nil)
 			files[i] = File{Object: o, Header: h, Err: err}
 			return ctx.Err()
 		})

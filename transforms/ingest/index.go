@@ -64,6 +64,13 @@ type SetAside struct {
 // Key returns the key of slice i within the data set.
 func (x *Index) Key(i int) string { return path.Join(x.Folder, x.Slices[i].File.Key) }
 
+// Object returns the file of slice i, with its key within the data set.
+func (x *Index) Object(i int) source.Object {
+	o := x.Slices[i].File
+	o.Key = x.Key(i)
+	return o
+}
+
 // Affine maps (row, column, 0) of slice i to LPS millimetres.
 func (x *Index) Affine(i int) volume.Affine {
 	var m volume.Affine
@@ -88,9 +95,8 @@ type Stored struct {
 // Stored returns the identity of slice i: equal values mean equal decoded pixels. It holds no position,
 // so that a corrected header does not invalidate what depends on pixels alone.
 func (x *Index) Stored(i int, rescale bool) Stored {
-	s := x.Slices[i]
-	s.File.Key = x.Key(i)
-	st := Stored{File: s.File, Pixels: s.Pixels}
+	s := &x.Slices[i]
+	st := Stored{File: x.Object(i), Pixels: s.Pixels}
 	if rescale {
 		st.Rescale = &[2]float64{s.Slope, s.Intercept}
 	}

@@ -233,11 +233,14 @@ func warnOfGaps(r *transforms.Report, res artifacts.Result) error {
 
 func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source.Object, planes []SlicePlane, index *ingest.Index) (artifacts.Content, error) {
 	const most = 4 << 30 // a label file of 512x512x2000 has half a GB
-	bytesOf, err := data.ReadAll(ctx, file.Key, most)
+	if file.Size > most {
+		return artifacts.Content{}, refusal.New(CodeLabels, "store the labels as uint8, compressed", "the label file has %d bytes", file.Size).About(file.Key)
+	}
+	content, err := data.ReadRange(ctx, file, 0, file.Size, nil)
 	if err != nil {
 		return artifacts.Content{}, err
 	}
-	img, err := nifti.Read(bytes.NewReader(bytesOf), nil)
+	img, err := nifti.Read(bytes.NewReader(content), nil)
 	if err != nil {
 		return artifacts.Content{}, fmt.Errorf("%s: %w", file.Key, err)
 	}
