@@ -16,6 +16,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/source"
+	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/ingest"
@@ -159,14 +160,22 @@ func (p *prepareFlags) model(ctx context.Context, store *artifacts.Store, m segm
 	if err != nil {
 		return m, err
 	}
-	if err := segment.Check(file); err != nil {
-		return m, usage("--segmenter %s: %w", p.segmenter, err)
-	}
-	out, err := store.Put(ctx, artifacts.Content{Data: file})
-	m.Digest = out.Digest.String()
 	if p.precision != "" {
 		m.Precision = p.precision
 	}
+	var wrong *models.Error
+	switch err := m.Check(file); {
+	case errors.As(err, &wrong) && wrong.Code == models.CodeNoEngine:
+		return m, err
+	case err != nil:
+		return m, usage("--segmenter %s: %w", p.segmenter, err)
+	}
+	digest := artifacts.DigestOf(file)
+	m.Digest = digest.String()
+	if _, err := store.Stat(ctx, digest); err == nil {
+		return m, nil // packing a model takes longer than asking
+	}
+	_, err = store.Put(ctx, artifacts.Content{Data: file})
 	return m, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -55,8 +56,8 @@ func (m Model) compileOptions() *models.CompileOptions {
 }
 
 // Check says what is wrong with a model's file before a run begins: that it is no segmenter, or that this
-// machine lacks the engine.
-func Check(file []byte) error {
+// machine lacks the engine or the precision.
+func (m Model) Check(file []byte) error {
 	info, err := models.Info(file)
 	if err != nil {
 		return err
@@ -64,8 +65,14 @@ func Check(file []byte) error {
 	if _, err := CheckPorts(declared{in: ports(info.Inputs), out: ports(info.Outputs)}); err != nil {
 		return err
 	}
-	_, err = engine()
-	return err
+	e, err := engine()
+	if err != nil {
+		return err
+	}
+	if p := m.compileOptions().Precision; !slices.Contains(e.Precisions(), p) {
+		return &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, this machine has %q", p, e.Precisions())}
+	}
+	return nil
 }
 
 // declared is a network as its file declares it, not yet compiled: ports and nothing else.
