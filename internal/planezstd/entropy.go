@@ -1,15 +1,14 @@
 package planezstd
 
 import (
+	"encoding/binary"
 	"math/bits"
-
-	"github.com/klauspost/compress/huff0"
 )
 
 // entropy writes the body of a compressed block (RFC 8878 3.1.1.3): Huffman-coded literals, then
 // sequences in three finite state codes, all with tables made for this block.
 type entropy struct {
-	huffman huff0.Scratch
+	huffman huffman
 	codes   [3][]byte // per sequence: literal length, offset and match length code
 	tables  [3]fseTable
 }
@@ -74,27 +73,24 @@ func (e *entropy) appendCompressed(dst, literals []byte, sequences []sequence) [
 
 // appendLiterals writes a Literals_Section (RFC 8878 3.1.1.3.1).
 func (e *entropy) appendLiterals(dst, literals []byte) []byte {
-	const raw, rle, huffman = 0, 1, 2
+	const raw, rle, compressed = 0, 1, 2
 	if len(literals) < 64 {
 		return append(appendSize(dst, raw, len(literals)), literals...)
 	}
-	e.huffman.Reuse = huff0.ReusePolicyNone
-	packed, _, err := huff0.Compress4X(literals, &e.huffman)
-	switch {
-	case err == huff0.ErrUseRLE:
+	h := &e.huffman
+	if !h.build(literals) {
 		return append(appendSize(dst, rle, len(literals)), literals[0])
-	case err != nil || len(packed) >= len(literals)-8:
+	}
+	// Size_Format 3: four streams, both sizes in 18 bits.
+	head := len(dst)
+	packed := h.appendPacked(append(dst, 0, 0, 0, 0, 0), literals)
+	if packed == nil {
 		return append(appendSize(dst, raw, len(literals)), literals...)
 	}
-	// Size_Format 2 and 3: four streams, both sizes in 14 or 18 bits.
-	if len(literals) < 1<<14 {
-		v := uint32(huffman | 2<<2 | len(literals)<<4 | len(packed)<<18)
-		dst = append(dst, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
-	} else {
-		v := uint64(huffman|3<<2|len(literals)<<4) | uint64(len(packed))<<22
-		dst = append(dst, byte(v), byte(v>>8), byte(v>>16), byte(v>>24), byte(v>>32))
-	}
-	return append(dst, packed...)
+	v := uint64(compressed|3<<2|len(literals)<<4) | uint64(len(packed)-head-5)<<22
+	binary.LittleEndian.PutUint32(packed[head:], uint32(v))
+	packed[head+4] = byte(v >> 32)
+	return packed
 }
 
 // appendSize writes the header of raw or run-length literals.
@@ -159,7 +155,8 @@ func (e *entropy) appendBits(dst []byte, sequences []sequence) []byte {
 	n := len(sequences) - 1
 	tl, to, tm := &e.tables[literalCode], &e.tables[offsetCode], &e.tables[matchCode]
 	sl, so, sm := tl.first(ll[n]), to.first(of[n]), tm.first(ml[n])
-	w := bitWriter{out: dst}
+	// A sequence takes at most 78 bits, the states at the end 26 and the end mark 1.
+	w := newBitWriter(dst, 10*len(sequences)+8)
 	for i := n; i >= 0; i-- {
 		s := &sequences[i]
 		l, o, m := ll[i], of[i], ml[i]
@@ -169,10 +166,8 @@ func (e *entropy) appendBits(dst []byte, sequences []sequence) []byte {
 			sl = tl.step(&w, sl, l)
 			w.flush()
 		}
-		// At most 16 + 16 + 20 bits, on top of at most 7 left by flush.
 		w.add(uint64(s.literalLength-literalBase[l]), literalExtra[l])
 		w.add(uint64(s.matchLength-matchBase[m]), matchExtra[m])
-		w.flush()
 		w.add(uint64(s.offsetValue)-1<<o, o)
 		w.flush()
 	}

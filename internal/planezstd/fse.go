@@ -3,6 +3,7 @@ package planezstd
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // fseTable encodes one code of the sequences by finite state entropy (RFC 8878 4.1).
@@ -136,7 +137,7 @@ func (t *fseTable) appendDescription(dst []byte) []byte {
 	if t.log == 0 {
 		return append(dst, byte(t.top))
 	}
-	w := bitWriter{out: dst}
+	w := newBitWriter(dst, 2*len(t.norm)+8)
 	w.add(uint64(t.log-5), 4)
 	remaining, threshold, width := 1<<t.log+1, 1<<t.log, uint8(t.log+1)
 	for s := 0; s <= t.top; {
@@ -173,14 +174,22 @@ func (t *fseTable) appendDescription(dst []byte) []byte {
 		}
 		w.add(uint64(zeros), 2)
 	}
-	return w.closeAligned()
+	return w.close()
 }
 
-// bitWriter appends bits, the lowest first.
+// bitWriter appends bits to a slice, the lowest first.
 type bitWriter struct {
 	out  []byte
+	at   int // where the next whole byte goes
 	held uint64
 	n    uint8
+}
+
+// newBitWriter returns a writer behind dst with room for that many bytes.
+func newBitWriter(dst []byte, most int) bitWriter {
+	at := len(dst)
+	dst = slices.Grow(dst, most+8)
+	return bitWriter{out: dst[:at+most+8], at: at}
 }
 
 // add appends the low n bits of v, which must have no others; flush must come before 64 are held.
@@ -191,21 +200,17 @@ func (w *bitWriter) add(v uint64, n uint8) {
 
 // flush moves whole bytes out; fewer than 8 bits stay.
 func (w *bitWriter) flush() {
-	whole := w.n >> 3
-	w.out = binary.LittleEndian.AppendUint64(w.out, w.held)
-	w.out = w.out[:len(w.out)-8+int(whole)]
-	w.held >>= (whole * 8) & 63
+	binary.LittleEndian.PutUint64(w.out[w.at:], w.held)
+	w.at += int(w.n >> 3)
+	w.held >>= w.n & 56
 	w.n &= 7
 }
 
-// closeAligned fills the last byte with zeros.
-func (w *bitWriter) closeAligned() []byte {
+// close fills the last byte with zeros and returns the slice.
+func (w *bitWriter) close() []byte {
 	w.flush()
 	if w.n > 0 {
-		w.out = append(w.out, byte(w.held))
+		w.at++ // flush has written it
 	}
-	return w.out
+	return w.out[:w.at]
 }
-
-// close ends a stream that is read backwards: the caller's last bit marks where it begins.
-func (w *bitWriter) close() []byte { return w.closeAligned() }

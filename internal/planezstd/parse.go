@@ -13,21 +13,29 @@ type sequence struct {
 }
 
 // minMatch is the shortest match that is taken. Shorter ones save hardly a bit and cost a decoder time.
-const minMatch = 5
+const minMatch = 4
+
+// places is how many distances are looked at for matches.
+const places = 3
 
 // parser cuts a block into sequences and the literals between them.
 //
-// It looks for matches in two places only: one row up, and at the same spot of the plane that resembles
-// this one most. Interpolated images have nearly all their matches there, and two known places are
-// compared eight bytes at a time, while a search by hashes looks at every byte; and what lies between
-// such matches keeps a decoder at its fastest.
+// It looks for matches in few places only: to the left, one row up with a column to either side, and at
+// the same spot of the plane that resembles this one most. In interpolated images that finds what a
+// general search at its fastest finds, but a fixed place is compared eight bytes at a time into bit maps
+// in which matches are runs of ones, while a search by hashes takes its time for every byte.
 type parser struct {
 	src       []byte
 	row       int
 	repeats   [3]int // Repeated_Offset1 to 3, RFC 8878 3.1.1.5
 	literals  []byte
 	sequences []sequence
+	equal     [places]bitmap
+	starts    bitmap // where a match begins in any place
 }
+
+// bitmap is a bit for each byte of a block, and a few zeros behind the last.
+type bitmap [maxBlock/64 + 2]uint64
 
 func (p *parser) reset(src []byte, row int) {
 	p.src, p.row = src, row
@@ -37,32 +45,137 @@ func (p *parser) reset(src []byte, row int) {
 // parse fills sequences and literals for src[start:end], whose likeness lies at the distance like (0: has
 // none). Matches end inside the block.
 func (p *parser) parse(start, end, like int) {
-	src := p.src
-	p.literals, p.sequences = p.literals[:0], p.sequences[:0]
-	anchor, at := start, max(start, p.row)
-	if like == 0 {
-		like = p.row
+	distances := [places]int{p.row, like, 1}
+	words := (end - start + 63) / 64
+	clear(p.starts[:words])
+	for i, d := range distances {
+		p.equal[i].compare(p.src, start, end, d)
+		p.equal[i].addRuns(&p.starts, words)
 	}
-	for at < end-8 {
-		word := binary.LittleEndian.Uint64(src[at:])
-		up := binary.LittleEndian.Uint64(src[at-p.row:]) ^ word
-		same := binary.LittleEndian.Uint64(src[at-like:]) ^ word
-		const low = 64 - 8*minMatch
-		if up<<low != 0 && same<<low != 0 {
-			// The last difference among the first bytes is where the next match can begin at the earliest.
-			at += minMatch - max(bits.LeadingZeros64(up<<low), bits.LeadingZeros64(same<<low))>>3
-			continue
-		}
-		length, offset := matchLength(src, at-p.row, at, end), p.row
-		if n := matchLength(src, at-like, at, end); n > length {
-			length, offset = n, like
-		}
-		p.literals = append(p.literals, src[anchor:at]...)
-		p.sequences = append(p.sequences, sequence{uint32(at - anchor), uint32(length), p.offsetValue(offset, at == anchor)})
-		at += length
-		anchor = at
+	if cap(p.literals) < maxBlock+8 {
+		p.literals = make([]byte, 0, maxBlock+8)
+		p.sequences = make([]sequence, 0, maxBlock/minMatch)
 	}
-	p.literals = append(p.literals, src[anchor:end]...)
+	literals, n := p.literals[:maxBlock+8], 0
+	sequences := p.sequences[:0]
+	m0, m1, m2 := &p.equal[0], &p.equal[1], &p.equal[2]
+	anchor, size := 0, end-start
+	for at := p.starts.next(0, words); at < size; at = p.starts.next(anchor, words) {
+		w, shift := at>>6, at&63
+		// Length and place in one number. Of equal lengths the place that stands first wins.
+		best := max(m0.ahead(w, shift)<<2|2, m1.ahead(w, shift)<<2|1, m2.ahead(w, shift)<<2)
+		place, length := 2-best&3, best>>2
+		if length == 64 {
+			length += p.equal[place].run(at + 64)
+		}
+		n += p.copyLiterals(literals[n:], start+anchor, at-anchor)
+		sequences = append(sequences, sequence{uint32(at - anchor), uint32(length), p.offsetValue(distances[place], at == anchor)})
+		anchor = at + length
+	}
+	n += copy(literals[n:], p.src[start+anchor:end])
+	p.literals, p.sequences = literals[:n], sequences
+}
+
+// ahead returns how many ones there are from bit shift of word w on, at most 64.
+func (m *bitmap) ahead(w, shift int) int {
+	return bits.TrailingZeros64(^(m[w]>>(shift&63) | m[w+1]<<1<<(^shift&63)))
+}
+
+// copyLiterals copies n bytes of src[at:], or a few more, to dst.
+func (p *parser) copyLiterals(dst []byte, at, n int) int {
+	if at+n+8 > len(p.src) || n+8 > len(dst) {
+		return copy(dst, p.src[at:at+n])
+	}
+	src := p.src[at : at+n+8]
+	for i := 0; i < n; i += 8 {
+		binary.LittleEndian.PutUint64(dst[i:], binary.LittleEndian.Uint64(src[i:]))
+	}
+	return n
+}
+
+// compare sets the bits of the bytes in src[start:end] that equal the byte at distance before them. A
+// distance of 0 or less has none.
+func (m *bitmap) compare(src []byte, start, end, distance int) {
+	n := end - start
+	clear(m[:(n+63)/64+2])
+	if distance <= 0 {
+		return
+	}
+	i := max(0, distance-start)
+	for ; i < n && i%64 != 0; i++ {
+		m.setEqual(src, start+i, distance, i)
+	}
+	for ; i+64 <= n; i += 64 {
+		m[i>>6] = equal64((*[64]byte)(src[start+i:]), (*[64]byte)(src[start+i-distance:]))
+	}
+	for ; i < n; i++ {
+		m.setEqual(src, start+i, distance, i)
+	}
+}
+
+// equal64 returns a bit for each byte that is equal.
+func equal64(a, b *[64]byte) uint64 {
+	return equal8(a[0:8], b[0:8]) | equal8(a[8:16], b[8:16])<<8 | equal8(a[16:24], b[16:24])<<16 | equal8(a[24:32], b[24:32])<<24 |
+		equal8(a[32:40], b[32:40])<<32 | equal8(a[40:48], b[40:48])<<40 | equal8(a[48:56], b[48:56])<<48 | equal8(a[56:64], b[56:64])<<56
+}
+
+func equal8(a, b []byte) uint64 {
+	const low7 = 0x7F7F7F7F7F7F7F7F
+	x := binary.LittleEndian.Uint64(a) ^ binary.LittleEndian.Uint64(b)
+	// The top bit of every byte that is 0 in x, and then these eight bits side by side.
+	x = ^(x&low7 + low7 | x | low7)
+	return x * 0x0002040810204081 >> 56
+}
+
+func (m *bitmap) setEqual(src []byte, at, distance, i int) {
+	if src[at] == src[at-distance] {
+		m[i>>6] |= 1 << (i & 63)
+	}
+}
+
+// addRuns sets in starts where minMatch ones in a row begin.
+func (m *bitmap) addRuns(starts *bitmap, words int) {
+	for w := range words {
+		x, next := m[w], m[w+1]
+		r := x
+		for k := 1; k < minMatch; k++ {
+			r &= x>>k | next<<(64-k)
+		}
+		starts[w] |= r
+	}
+}
+
+// next returns the first bit set from i on, or one behind all words.
+func (m *bitmap) next(i, words int) int {
+	w := i >> 6
+	if w >= words {
+		return words * 64
+	}
+	x := m[w] >> (i & 63) << (i & 63)
+	for x == 0 {
+		if w++; w >= words {
+			return words * 64
+		}
+		x = m[w]
+	}
+	return w<<6 + bits.TrailingZeros64(x)
+}
+
+// run returns how many ones there are from i on.
+func (m *bitmap) run(i int) int {
+	w, shift := i>>6, i&63
+	n := bits.TrailingZeros64(^(m[w] >> shift))
+	if n < 64-shift {
+		return n
+	}
+	n = 64 - shift
+	for w++; ; w++ {
+		k := bits.TrailingZeros64(^m[w])
+		n += k
+		if k < 64 {
+			return n
+		}
+	}
 }
 
 // offsetValue returns the shortest name of an offset and moves the repeated offsets as a decoder will

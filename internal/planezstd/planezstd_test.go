@@ -70,6 +70,19 @@ func inputs() map[string][]byte {
 		}
 		in["nibbles"+string(rune('a'+len(in)))] = b
 	}
+	// Trees that the format can hardly write: equal weights for more bytes than it writes plainly, and
+	// counts like Fibonacci's numbers, whose codes grow too long.
+	var level, deep []byte
+	for i := range 102_000 {
+		level = append(level, byte(min(i%256, 254)))
+	}
+	for v, a, b := 0, 1, 1; len(deep) < maxBlock/2; v, a, b = v+1, b, a+b {
+		deep = append(deep, bytes.Repeat([]byte{byte(v * 9)}, a)...)
+	}
+	for _, b := range [][]byte{level, deep} {
+		r.Shuffle(len(b), func(i, j int) { b[i], b[j] = b[j], b[i] })
+	}
+	in["level"], in["deep"] = level, deep
 	return in
 }
 
