@@ -98,7 +98,7 @@ func Study(title string, vol, mask *npy.Array) (image.Image, error) {
 			tiles = append(tiles, tile{"slice " + strconv.Itoa(k), axial(vol.Shape, k), 2})
 		}
 	}
-	return montage(title, tiles, 5, func(p plane) image.Image { return outlined(p, vol.Data, mask) }), nil
+	return montage(title, tiles, 4, func(p plane) image.Image { return outlined(p, vol.Data, mask) }), nil
 }
 
 // tile is one picture of a montage.
