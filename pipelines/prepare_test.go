@@ -181,6 +181,19 @@ func TestSecondRunDoesNoWork(t *testing.T) {
 	}
 }
 
+func TestEqualStudiesGiveEqualArtifactsInAnyStore(t *testing.T) {
+	b := newBench(t, 3)
+	first := b.prepare(segment.Model{})
+	b.site.Store = filepath.Join(t.TempDir(), "another")
+	second := b.prepare(segment.Model{})
+	for i := range second {
+		first[i].Seconds, second[i].Seconds = 0, 0
+	}
+	if diff := cmp.Diff(first, second); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestEqualMaskRecomputesNoCrop(t *testing.T) {
 	b := newBench(t, 1)
 	b.prepare(segment.Model{})

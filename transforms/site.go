@@ -16,9 +16,9 @@ package transforms
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/perprocess"
 	"github.com/cspine/cspine/internal/source"
 )
 
@@ -39,16 +39,15 @@ func (s Site) Open(ctx context.Context) (*source.Source, *artifacts.Store, error
 	return data, store, err
 }
 
-var stores sync.Map // URL → func() (*artifacts.Store, error)
+var stores perprocess.Shared[*artifacts.Store]
 
 // SharedStore returns the process's one store for a URL, opening it at the first call.
 func SharedStore(ctx context.Context, url string) (*artifacts.Store, error) {
-	open, _ := stores.LoadOrStore(url, sync.OnceValues(func() (*artifacts.Store, error) {
+	return stores.Get(url, func() (*artifacts.Store, error) {
 		store, err := artifacts.Open(context.WithoutCancel(ctx), url, nil)
 		if err != nil {
 			return nil, fmt.Errorf("open the artifact store: %w", err)
 		}
 		return store, nil
-	}))
-	return open.(func() (*artifacts.Store, error))()
+	})
 }

@@ -17,9 +17,10 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"gocloud.dev/blob"
+
+	"github.com/cspine/cspine/internal/perprocess"
 )
 
 var (
@@ -167,13 +168,10 @@ func (r *objectReader) ReadAt(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
-var opened sync.Map // location → func() (*Source, error)
+var opened perprocess.Shared[*Source]
 
 // Shared returns the process's one source for a location, opening it at the first call. It is never
 // closed.
 func Shared(ctx context.Context, location string) (*Source, error) {
-	open, _ := opened.LoadOrStore(location, sync.OnceValues(func() (*Source, error) {
-		return Open(context.WithoutCancel(ctx), location)
-	}))
-	return open.(func() (*Source, error))()
+	return opened.Get(location, func() (*Source, error) { return Open(context.WithoutCancel(ctx), location) })
 }
