@@ -10,9 +10,10 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/cspine/cspine/internal/unzstd"
 )
 
 // Reader reads a shard. It holds the footer, and the small columns of the row groups that were asked for.
@@ -269,10 +270,10 @@ func (r *Reader) tensor(p page, buf *Buffer) ([]byte, error) {
 	}
 	size := int(p.header.uncompressed)
 	if cap(buf.b) < size {
-		buf.b = make([]byte, 0, roomFor(size))
+		buf.b = make([]byte, 0, unzstd.Room(size))
 	}
 	// The capacity is the limit: a frame that holds more is refused, not grown for.
-	out, err := decoder().DecodeAll(b, buf.b[:0])
+	out, err := unzstd.Decode(buf.b[:0], b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: page at %d: %w", ErrCorrupt, p.offset, err)
 	}
@@ -282,17 +283,4 @@ func (r *Reader) tensor(p page, buf *Buffer) ([]byte, error) {
 	return out[4:], nil
 }
 
-// roomFor returns the capacity to unpack size bytes in. The decoder copies in wide steps, a good deal
-// faster, as long as twice the size fits; what is never touched costs no memory.
-func roomFor(size int) int { return 2*size + 64 }
-
 var packedBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// decoder returns the process's zstd decoder, which any number of goroutines may use.
-var decoder = sync.OnceValue(func() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(2*(MaxTensor+64)))
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return d
-})
