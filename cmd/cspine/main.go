@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"syscall"
 
@@ -50,10 +51,21 @@ func usage(format string, args ...any) error {
 func main() {
 	// A distributed runner starts this same binary as its worker.
 	if slices.ContainsFunc(os.Args[1:], func(a string) bool { return a == "--worker" || a == "--worker=true" || a == "-worker" }) {
+		limitMemory()
 		flag.Parse()
 		beam.Init() // does not return
 	}
+	limitMemory()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// limitMemory keeps the garbage collector from letting the heap grow to twice what is in use, which for
+// shards is hundreds of megabytes. Tensors in flight need less than this; a network's own memory is not in
+// the heap. GOMEMLIMIT overrules it.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(1 << 30)
+	}
 }
 
 // run is main without the process, so that tests can call it.

@@ -55,9 +55,19 @@ func (h *huffman) countBytes(b []byte) {
 }
 
 // assignLengths finds the code lengths by Huffman's method. As long as one exceeds maxBits, it tries again
-// with counts that differ half as much, which are equal in the end.
+// with counts that differ half as much, which are equal in the end. Counts that would make for too long a
+// code at once are raised before the first try, which then mostly is the last.
 func (h *huffman) assignLengths() {
 	count := h.count
+	total := uint32(0)
+	for _, n := range count {
+		total += n
+	}
+	for v, n := range count {
+		if n > 0 {
+			count[v] = max(n, total>>maxBits)
+		}
+	}
 	for h.longest = h.treeDepth(&count); h.longest > maxBits; h.longest = h.treeDepth(&count) {
 		for v, n := range count {
 			if n > 0 {

@@ -12,8 +12,9 @@ type sequence struct {
 	offsetValue   uint32 // RFC 8878 3.1.1.3.2.1.1: 1 to 3 name a repeated offset, else distance + 3
 }
 
-// minMatch is the shortest match that is taken. Shorter ones save hardly a bit and cost a decoder time.
-const minMatch = 4
+// minMatch is the shortest match that is taken. Shorter ones save little and cost a decoder time: on crops of
+// a noisy CT, 4 made 43.4 % of the size, 8 made 46.9 % and was read 1.4 times, written 1.25 times as fast.
+const minMatch = 8
 
 // places is how many distances are looked at for matches.
 const places = 3
