@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
-	"strings"
 	"sync"
 
 	"github.com/cspine/cspine/artifacts"
@@ -27,11 +25,9 @@ const (
 
 // The reason codes that any step may give.
 const (
-	CodePanic      refusal.Code = "internal_error"
-	CodeUnreadable refusal.Code = "unreadable"
-	CodeChanged    refusal.Code = "source_changed"
-	CodeFailed     refusal.Code = "failed"
-	CodeArtifact   refusal.Code = "damaged_artifact"
+	CodeChanged  refusal.Code = "source_changed"
+	CodeFailed   refusal.Code = "failed"
+	CodeArtifact refusal.Code = "damaged_artifact"
 )
 
 // Report collects what one step did with one study.
@@ -87,29 +83,10 @@ func Run(ctx context.Context, store *artifacts.Store, step, subject string, emit
 func (r *Report) guard(do func(*Report) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			// A panic's own text may quote input, so only its type and place are kept.
-			err = refusal.New(CodePanic, "report this with the step and the place named here", "a %T in %s", p, panicPlace())
+			err = refusal.Recovered(p)
 		}
 	}()
 	return do(r)
-}
-
-// panicPlace finds the innermost function of this module that the panic went through.
-func panicPlace() string {
-	const module = "github.com/cspine/cspine/"
-	pcs := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
-	panicked := false
-	for {
-		frame, more := frames.Next()
-		if panicked && strings.HasPrefix(frame.Function, module) {
-			return fmt.Sprintf("%s, line %d", strings.TrimPrefix(frame.Function, module), frame.Line)
-		}
-		panicked = panicked || frame.Function == "runtime.gopanic"
-		if !more {
-			return "an unknown place"
-		}
-	}
 }
 
 // fatalError marks an error that concerns the store, and so every study.

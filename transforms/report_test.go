@@ -44,13 +44,13 @@ func TestEveryFailureOfAStudyBecomesAnOutcome(t *testing.T) {
 		{"DICOM", func(*Report) error { return fmt.Errorf("x: %w", &dicom.Error{Code: dicom.Truncated}) }, "truncated"},
 		{"vanished", func(*Report) error { return fmt.Errorf("x: %w", source.ErrNotFound) }, CodeChanged},
 		{"other", func(*Report) error { return errors.New("no idea") }, CodeFailed},
-		{"panic", func(*Report) error { return errors.New(nothing.Step) }, CodePanic},
+		{"panic", func(*Report) error { return errors.New(nothing.Step) }, refusal.Internal},
 		{"panic inside a computation", func(r *Report) error {
 			_, err := r.Do(context.Background(), "", artifacts.Recipe{Transform: "x", Version: 1}, func(context.Context) (artifacts.Content, error) {
 				return artifacts.Content{Data: []byte(nothing.Step)}, nil
 			})
 			return err
-		}, CodePanic},
+		}, refusal.Internal},
 	} {
 		rows, ok, err := run(t, c.do)
 		if ok || err != nil || len(rows) != 1 {

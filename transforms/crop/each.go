@@ -3,7 +3,6 @@ package crop
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/cspine/cspine/internal/grey"
 	"github.com/cspine/cspine/internal/npy"
+	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/volume"
 )
 
@@ -41,7 +41,7 @@ func Each(ctx context.Context, boxes []Box, patches []*npy.Array, n int, get Get
 			// A decoder that panics on a hostile file must not take the process with it.
 			defer func() {
 				if r := recover(); r != nil {
-					err = fmt.Errorf("crop: panic: %v\n%s", r, debug.Stack())
+					err = fmt.Errorf("crop: %w", refusal.Recovered(r))
 				}
 			}()
 			c := new(cutter)

@@ -15,12 +15,12 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cspine/cspine/internal/grey"
 	"github.com/cspine/cspine/internal/npy"
+	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/resize"
 	"github.com/cspine/cspine/internal/volume"
 )
@@ -139,7 +139,7 @@ func planes[T any](ctx context.Context, slices []int, get Getter, opts Options, 
 			// A decoder that panics on a hostile file must not take the process with it.
 			defer func() {
 				if r := recover(); r != nil {
-					err = fmt.Errorf("resample: slice %d: panic: %v\n%s", i, r, debug.Stack())
+					err = fmt.Errorf("resample: slice %d: %w", i, refusal.Recovered(r))
 				}
 			}()
 			if err := ctx.Err(); err != nil {

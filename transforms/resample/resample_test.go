@@ -274,7 +274,7 @@ func TestRefusesWhatHasNoVolume(t *testing.T) {
 		{"unknown values", 1, ct.slice, Options{Values: "suv"}, `"suv"`},
 		{"negative size", 1, ct.slice, Options{Size: -1}, "-1"},
 		{"slice cannot be fetched", 3, fails, Options{Workers: 1}, "slice 0"},
-		{"decoder panics", 3, func(context.Context, int) (volume.Slice, Rescale, error) { panic("index out of range") }, Options{}, "panic: index out of range"},
+		{"decoder panics", 3, func(context.Context, int) (volume.Slice, Rescale, error) { panic("index out of range") }, Options{}, "internal_error: a string in"},
 		{"slice is short", 3, short, Options{Workers: 1}, "15 values"},
 		{"no rescale", 3, flat, Options{Values: ValuesHU}, "Hounsfield"},
 	} {
