@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/cpu"
 
+	"github.com/cspine/cspine/internal/perprocess"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/onnx"
 )
@@ -48,13 +49,12 @@ func New(opts *Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	started, _ := engines.LoadOrStore(path, sync.OnceValues(func() (*Engine, error) { return start(path) }))
-	return started.(func() (*Engine, error))()
+	return engines.Get(path, func() (*Engine, error) { return start(path) })
 }
 
 // engines are this process's, by the library's path. They are never freed: a core that goes takes the
 // library's plugins with it, under the feet of networks that another core compiled.
-var engines sync.Map // path → func() (*Engine, error)
+var engines perprocess.Shared[*Engine]
 
 func start(path string) (*Engine, error) {
 	lib, err := open(path)

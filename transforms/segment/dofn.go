@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
@@ -95,7 +94,8 @@ func ports(values []onnx.ValueInfo) []models.Port {
 	return out
 }
 
-var engine = sync.OnceValues(func() (models.Engine, error) { return openvino.New(nil) })
+// engine returns this process's engine.
+func engine() (models.Engine, error) { return openvino.New(nil) }
 
 // shared are the networks of this process.
 var shared models.Shared
