@@ -5,10 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/dataflow" // -runner dataflow
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"   //nolint:staticcheck // -runner direct: deprecated, and one process without gRPC
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/flink"    // -runner flink
@@ -26,12 +26,11 @@ func Run(ctx context.Context, runner string, beamFlags []string, build func(beam
 	if err := flag.CommandLine.Parse(beamFlags); err != nil {
 		return fmt.Errorf("beam's flags: %w", err)
 	}
-	quiet := !slog.Default().Enabled(ctx, slog.LevelInfo)
+	// Beam sets up a logger of its own at the start, and says much of little interest: what ends a run is
+	// returned. The program's own choice stays.
+	logger := slog.Default()
 	begin()
-	// Beam sets its own logger up at the start, and says much of little interest.
-	if quiet {
-		beamlog.SetupLogging("error", "text")
-	}
+	slog.SetDefault(logger)
 	// Scopes are made by panicking functions; a mistake there is ours, and caught by the golden graph.
 	p, s := beam.NewPipelineWithRoot()
 	if err := build(s); err != nil {
@@ -42,7 +41,14 @@ func Run(ctx context.Context, runner string, beamFlags []string, build func(beam
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fmt.Errorf("run on %s: %w", runner, err)
+		slog.Debug("failed", "runner", runner, "error", err)
+		return fmt.Errorf("the run on %s failed: %s; finished work is kept, run the same command again once this is mended", runner, cause(err))
 	}
 	return nil
+}
+
+// cause returns the last line of a runner's error: it wraps what a transform returned in pages about its plan.
+func cause(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	return lines[len(lines)-1]
 }

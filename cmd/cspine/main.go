@@ -106,11 +106,11 @@ Exit status of every command: 0 all good, 1 failed, 2 wrong usage,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRun: func(*cobra.Command, []string) {
-			level := slog.LevelError
+			handler := slog.DiscardHandler
 			if verbose {
-				level = slog.LevelDebug
+				handler = slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug})
 			}
-			slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})))
+			slog.SetDefault(slog.New(handler))
 		},
 	}
 	root.SetOut(stdout)
