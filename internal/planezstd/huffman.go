@@ -35,11 +35,16 @@ func (h *huffman) build(literals []byte) bool {
 // countBytes counts in four tables: one would wait for its own last store wherever a byte repeats.
 func (h *huffman) countBytes(b []byte) {
 	var n [4][256]uint32
-	for ; len(b) >= 4; b = b[4:] {
-		n[0][b[0]]++
-		n[1][b[1]]++
-		n[2][b[2]]++
-		n[3][b[3]]++
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		n[0][x&255]++
+		n[1][x>>8&255]++
+		n[2][x>>16&255]++
+		n[3][x>>24&255]++
+		n[0][x>>32&255]++
+		n[1][x>>40&255]++
+		n[2][x>>48&255]++
+		n[3][x>>56]++
 	}
 	for _, v := range b {
 		n[0][v]++

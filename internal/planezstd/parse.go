@@ -14,6 +14,7 @@ type sequence struct {
 
 // minMatch is the shortest match that is taken. Shorter ones save little and cost a decoder time: on crops of
 // a noisy CT, 4 made 43.4 % of the size, 8 made 46.9 % and was read 1.4 times, written 1.25 times as fast.
+// It must be a power of two (addRuns).
 const minMatch = 8
 
 // places is how many distances are looked at for matches.
@@ -137,12 +138,13 @@ func (m *bitmap) setEqual(src []byte, at, distance, i int) {
 // addRuns sets in starts where minMatch ones in a row begin.
 func (m *bitmap) addRuns(starts *bitmap, words int) {
 	for w := range words {
-		x, next := m[w], m[w+1]
-		r := x
-		for k := 1; k < minMatch; k++ {
-			r &= x>>k | next<<(64-k)
+		// After each step a bit says that so many ones begin there: 2, 4, … minMatch, a power of two.
+		run, next := m[w], m[w+1]
+		for k := 1; k < minMatch; k *= 2 {
+			run &= run>>k | next<<(64-k)
+			next &= next >> k
 		}
-		starts[w] |= r
+		starts[w] |= run
 	}
 }
 
