@@ -3,6 +3,7 @@ package artifacts
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 )
 
@@ -12,6 +13,16 @@ type Digest [sha256.Size]byte
 
 // DigestOf returns the digest of b.
 func DigestOf(b []byte) Digest { return sha256.Sum256(b) }
+
+// DigestOfJSON returns the digest of v's JSON: a name for a value that a recipe depends on and that is no
+// artifact. Equal values have equal JSON as long as v holds no unordered marshaller of its own.
+func DigestOfJSON(v any) (Digest, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return Digest{}, fmt.Errorf("artifacts: digest: %w", err)
+	}
+	return DigestOf(text), nil
+}
 
 // ParseDigest reads the 64 lower-case hexadecimal digits that String writes, and nothing else.
 func ParseDigest(s string) (Digest, error) {

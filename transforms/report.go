@@ -10,6 +10,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/dicom"
 	"github.com/cspine/cspine/internal/nifti"
+	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 )
@@ -159,6 +160,15 @@ func (r *Report) Get(ctx context.Context, digest string) ([]byte, error) {
 		return nil, refusal.New(CodeArtifact, "delete the named object and run again: it will be made anew", "%w", err)
 	}
 	return data, err
+}
+
+// Tensor reads an artifact that is an array, as Get does.
+func (r *Report) Tensor(ctx context.Context, digest string) (*npy.Array, error) {
+	data, err := r.Get(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	return npy.Decode(data)
 }
 
 // Row adds a row of the step's own. It may be called from several goroutines.

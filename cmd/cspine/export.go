@@ -153,11 +153,7 @@ func outputOf(ctx context.Context, store *artifacts.Store, rows []artifacts.Row,
 	if len(made) == 0 {
 		return nil, fmt.Errorf("the run has no output of step %s for it", step)
 	}
-	d, err := artifacts.ParseDigest(made[0].Digest)
-	if err != nil {
-		return nil, err
-	}
-	return store.Get(ctx, d)
+	return content(ctx, store, made[0].Digest)
 }
 
 // boxOf finds the box of a crop's vertebra.

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -66,13 +67,18 @@ func outputs(rows []artifacts.Row, step, study string) []artifacts.Row {
 	return kept
 }
 
-// tensor reads an artifact that is an array.
-func tensor(ctx context.Context, store *artifacts.Store, digest string) (*npy.Array, error) {
+// content reads an artifact.
+func content(ctx context.Context, store *artifacts.Store, digest string) ([]byte, error) {
 	d, err := artifacts.ParseDigest(digest)
 	if err != nil {
 		return nil, err
 	}
-	data, err := store.Get(ctx, d)
+	return store.Get(ctx, d)
+}
+
+// tensor reads an artifact that is an array.
+func tensor(ctx context.Context, store *artifacts.Store, digest string) (*npy.Array, error) {
+	data, err := content(ctx, store, digest)
 	if err != nil {
 		return nil, err
 	}
@@ -81,19 +87,16 @@ func tensor(ctx context.Context, store *artifacts.Store, digest string) (*npy.Ar
 
 // writePictures draws every study of a run: its volume with the mask's outline.
 func writePictures(ctx context.Context, store *artifacts.Store, rows []artifacts.Row, dir string, out io.Writer) error {
-	var studies []string
-	for _, r := range outputs(rows, "resample", "") {
-		studies = append(studies, r.Subject)
-	}
-	slices.Sort(studies)
-	for _, study := range slices.Compact(studies) {
-		vol, err := tensor(ctx, store, outputs(rows, "resample", study)[0].Digest)
+	masks := firstOf(outputs(rows, "segment", ""))
+	volumes := firstOf(outputs(rows, "resample", ""))
+	for _, study := range slices.Sorted(maps.Keys(volumes)) {
+		vol, err := tensor(ctx, store, volumes[study])
 		if err != nil {
 			return err
 		}
 		var mask *npy.Array
-		if masks := outputs(rows, "segment", study); len(masks) > 0 {
-			if mask, err = tensor(ctx, store, masks[0].Digest); err != nil {
+		if digest, ok := masks[study]; ok {
+			if mask, err = tensor(ctx, store, digest); err != nil {
 				return err
 			}
 		}
@@ -108,6 +111,17 @@ func writePictures(ctx context.Context, store *artifacts.Store, rows []artifacts
 		fmt.Fprintln(out, "picture:", file)
 	}
 	return nil
+}
+
+// firstOf maps each study to its first artifact among rows: one that lies in two folders has several.
+func firstOf(rows []artifacts.Row) map[string]string {
+	digests := map[string]string{}
+	for _, r := range rows {
+		if _, ok := digests[r.Subject]; !ok {
+			digests[r.Subject] = r.Digest
+		}
+	}
+	return digests
 }
 
 // safeName makes a file name of a study's name.

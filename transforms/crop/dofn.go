@@ -61,7 +61,7 @@ func (f *BoxesFn) ProcessElement(ctx context.Context, study transforms.Study, em
 		recipe := artifacts.Recipe{Transform: "boxes", Version: Version, Params: f.Options.params(),
 			Inputs: []artifacts.Input{{Name: "mask", Digest: mask}}}
 		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-			mask, err := readMask(ctx, r, study.Mask)
+			mask, err := r.Tensor(ctx, study.Mask)
 			if err != nil {
 				return artifacts.Content{}, err
 			}
@@ -83,14 +83,6 @@ func (f *BoxesFn) ProcessElement(ctx context.Context, study transforms.Study, em
 		emit(study)
 	}
 	return err
-}
-
-func readMask(ctx context.Context, r *transforms.Report, digest string) (*npy.Array, error) {
-	data, err := r.Get(ctx, digest)
-	if err != nil {
-		return nil, err
-	}
-	return npy.Decode(data)
 }
 
 // DoFn cuts the vertebrae out of each study.
@@ -186,7 +178,7 @@ func (f *DoFn) recipe(index *ingest.Index, l Located) (artifacts.Recipe, error) 
 		}
 		stacks = append(stacks, st)
 	}
-	slices, err := json.Marshal(stacks)
+	slices, err := artifacts.DigestOfJSON(stacks)
 	return artifacts.Recipe{Transform: "crop", Version: Version,
 		Params: []artifacts.Param{
 			{Name: "decode", Value: strconv.Itoa(decode.Version)},
@@ -194,7 +186,7 @@ func (f *DoFn) recipe(index *ingest.Index, l Located) (artifacts.Recipe, error) 
 			{Name: "box", Value: fmt.Sprint(l.Box.Row, l.Box.Column, l.Box.Slice)},
 			{Name: "grid", Value: fmt.Sprint(index.Rows, index.Columns, n)},
 		},
-		Inputs: []artifacts.Input{{Name: "patch", Digest: l.Patch}, {Name: "slices", Digest: artifacts.DigestOf(slices)}}}, err
+		Inputs: []artifacts.Input{{Name: "patch", Digest: l.Patch}, {Name: "slices", Digest: slices}}}, err
 }
 
 // cut finds the crops that are cached and makes all others in one pass over the study's slices.
@@ -218,7 +210,7 @@ func (f *DoFn) cut(ctx context.Context, r *transforms.Report, study transforms.S
 	if len(missing) == 0 {
 		return nil
 	}
-	mask, err := readMask(ctx, r, study.Mask)
+	mask, err := r.Tensor(ctx, study.Mask)
 	if err != nil {
 		return err
 	}

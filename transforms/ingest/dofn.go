@@ -165,7 +165,7 @@ func (x *Index) warnings() string {
 }
 
 func (f *IndexFn) recipe(folder string, objects []source.Object) artifacts.Recipe {
-	listing, err := json.Marshal(objects)
+	listing, err := artifacts.DigestOfJSON(objects)
 	if err != nil {
 		panic(err) // strings and integers always marshal
 	}
@@ -178,7 +178,7 @@ func (f *IndexFn) recipe(folder string, objects []source.Object) artifacts.Recip
 			{Name: "tilt_degrees", Value: strconv.FormatFloat(o.TiltDegrees, 'g', -1, 64)},
 			{Name: "uneven", Value: strconv.FormatFloat(o.Uneven, 'g', -1, 64)},
 		},
-		Inputs: []artifacts.Input{{Name: "listing", Digest: artifacts.DigestOf(listing)}}}
+		Inputs: []artifacts.Input{{Name: "listing", Digest: listing}}}
 }
 
 // listing returns the files of a study, at most one folder deep (a folder a series), with keys relative

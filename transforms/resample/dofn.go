@@ -2,7 +2,6 @@ package resample
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
@@ -28,7 +27,7 @@ type DoFn struct {
 
 // NewDoFn returns the DoFn for these options.
 func NewDoFn(site transforms.Site, o Options) *DoFn {
-	o.fill()
+	o = o.WithDefaults()
 	return &DoFn{Site: site, Filter: o.Filter, Values: o.Values, Size: o.Size}
 }
 
@@ -78,7 +77,7 @@ func (f *DoFn) recipe(index *ingest.Index) (artifacts.Recipe, error) {
 	for _, i := range Pick(len(index.Slices), f.Size) {
 		picked = append(picked, index.Stored(i, f.Values == ValuesHU))
 	}
-	slices, err := json.Marshal(picked)
+	slices, err := artifacts.DigestOfJSON(picked)
 	return artifacts.Recipe{Transform: "resample", Version: Version,
 		Params: []artifacts.Param{
 			{Name: "decode", Value: strconv.Itoa(decode.Version)},
@@ -86,5 +85,5 @@ func (f *DoFn) recipe(index *ingest.Index) (artifacts.Recipe, error) {
 			{Name: "values", Value: f.Values},
 			{Name: "size", Value: strconv.Itoa(f.Size)},
 		},
-		Inputs: []artifacts.Input{{Name: "slices", Digest: artifacts.DigestOf(slices)}}}, err
+		Inputs: []artifacts.Input{{Name: "slices", Digest: slices}}}, err
 }

@@ -89,6 +89,12 @@ func Volume(ctx context.Context, n int, get Getter, opts Options) (*npy.Array, e
 	return scaleStored(planes, layer, opts.Size), nil
 }
 
+// WithDefaults returns o with its zero values replaced by what they stand for.
+func (o Options) WithDefaults() Options {
+	o.fill()
+	return o
+}
+
 // fill replaces zero values by what they stand for.
 func (o *Options) fill() {
 	if o.Filter == "" {

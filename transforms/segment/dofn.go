@@ -14,7 +14,6 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/nifti"
-	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/internal/volume"
@@ -129,11 +128,7 @@ func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit 
 			if err != nil {
 				return artifacts.Content{}, transforms.Fatal(fmt.Errorf("segmenter: %w", err))
 			}
-			content, err := r.Get(ctx, study.Volume)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			vol, err := npy.Decode(content)
+			vol, err := r.Tensor(ctx, study.Volume)
 			if err != nil {
 				return artifacts.Content{}, err
 			}
@@ -184,7 +179,7 @@ type LabelsFn struct {
 
 // NewLabelsFn returns the DoFn for masks on the grid of these volumes.
 func NewLabelsFn(site transforms.Site, o resample.Options) *LabelsFn {
-	return &LabelsFn{Site: site, Size: resample.NewDoFn(site, o).Size}
+	return &LabelsFn{Site: site, Size: o.WithDefaults().Size}
 }
 
 // ProcessElement emits the study with its mask.
@@ -268,22 +263,22 @@ func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source
 }
 
 func (f *LabelsFn) recipe(file source.Object, planes []SlicePlane, index *ingest.Index) (artifacts.Recipe, error) {
-	grid, err := json.Marshal(planes)
+	grid, err := artifacts.DigestOfJSON(planes)
 	return artifacts.Recipe{Transform: "labels", Version: Version,
 		Params: []artifacts.Param{
 			{Name: "rows", Value: strconv.Itoa(index.Rows)},
 			{Name: "columns", Value: strconv.Itoa(index.Columns)},
 		},
-		Inputs: []artifacts.Input{{Name: "labels", Digest: identity(file)}, {Name: "planes", Digest: artifacts.DigestOf(grid)}}}, err
+		Inputs: []artifacts.Input{{Name: "labels", Digest: identity(file)}, {Name: "planes", Digest: grid}}}, err
 }
 
 // identity is what a file in the data set is known by without being read.
 func identity(file source.Object) artifacts.Digest {
-	text, err := json.Marshal(file)
+	d, err := artifacts.DigestOfJSON(file)
 	if err != nil {
 		panic(err) // strings and an integer always marshal
 	}
-	return artifacts.DigestOf(text)
+	return d
 }
 
 // findLabels looks for a study's label file, by its UID and by its folder's name.

@@ -16,7 +16,6 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/cspine/cspine/artifacts"
-	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/internal/volume"
@@ -198,12 +197,12 @@ func describe(s transforms.Sample, labels map[string]Labels, folds int) Sample {
 
 // write makes the shard's file, or finds it.
 func (f *DoFn) write(ctx context.Context, r *transforms.Report, rows []Sample, crops []string) (artifacts.Result, error) {
-	meta, err := json.Marshal(rows)
+	meta, err := artifacts.DigestOfJSON(rows)
 	if err != nil {
 		return artifacts.Result{}, err
 	}
 	recipe := artifacts.Recipe{Transform: "shard", Version: TransformVersion,
-		Inputs: []artifacts.Input{{Name: "rows", Digest: artifacts.DigestOf(meta)}}}
+		Inputs: []artifacts.Input{{Name: "rows", Digest: meta}}}
 	for i, crop := range crops {
 		d, err := artifacts.ParseDigest(crop)
 		if err != nil {
@@ -256,11 +255,7 @@ func load(ctx context.Context, r *transforms.Report, rows []Sample) iter.Seq2[Sa
 }
 
 func withTensor(ctx context.Context, r *transforms.Report, row Sample) (Sample, error) {
-	content, err := r.Get(ctx, row.CropDigest)
-	var a *npy.Array
-	if err == nil {
-		a, err = npy.Decode(content)
-	}
+	a, err := r.Tensor(ctx, row.CropDigest)
 	if err != nil {
 		return row, fmt.Errorf("crop %s of study %s: %w", row.Vertebra, row.StudyUID, err)
 	}
