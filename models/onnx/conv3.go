@@ -1,15 +1,11 @@
 package onnx
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
-// conv3 is a convolution with 3x3x3 kernels that keeps the size, together with the normalisation after it.
+// conv3 is a convolution with 3x3x3 kernels that keeps the size.
 type conv3 struct {
 	node    *Node
-	norm    *Node     // nil if there is none
-	weights []float32 // [out, in, 3, 3, 3], normalisation included
+	weights []float32 // [out, in, 3, 3, 3]
 	bias    []float32 // [out]
 	out, in int64
 }
@@ -46,15 +42,8 @@ func (l *lookup) conv3(n *Node) (c conv3, ok bool) {
 	if c.weights, ok = w.Float32s(); !ok {
 		return c, false
 	}
-	c.bias = make([]float32, c.out)
-	if name := at(n.Inputs, 2); name != "" {
-		if b := l.constant(name); b == nil || b.Elements() != c.out {
-			return c, false
-		} else if c.bias, ok = b.Float32s(); !ok {
-			return c, false
-		}
-	}
-	return c, c.normalise(l)
+	c.bias, ok = l.bias(n, c.out)
+	return c, ok
 }
 
 func all(values []int64, n int, want int64) bool {
@@ -64,43 +53,6 @@ func all(values []int64, n int, want int64) bool {
 		}
 	}
 	return len(values) == n
-}
-
-// normalise takes a BatchNormalization that follows into the weights. It returns false where one follows
-// whose statistics are not constant.
-func (c *conv3) normalise(l *lookup) bool {
-	n := l.only(c.node.Outputs[0])
-	if n == nil || n.Op != "BatchNormalization" || n.Domain != "" {
-		return true
-	}
-	if training, _ := n.attribute("training_mode"); !is(n, "BatchNormalization") || len(n.Inputs) != 5 || training.Int != 0 {
-		return false
-	}
-	var p [4][]float32 // scale, shift, mean, variance
-	for i := range p {
-		t := l.constant(n.Inputs[1+i])
-		if t == nil || t.Elements() != c.out {
-			return false
-		}
-		var ok bool
-		if p[i], ok = t.Float32s(); !ok {
-			return false
-		}
-	}
-	epsilon := float32(1e-5)
-	if a, ok := n.attribute("epsilon"); ok {
-		epsilon = a.Float
-	}
-	per := len(c.weights) / int(c.out)
-	for o := range int(c.out) {
-		gain := float64(p[0][o]) / math.Sqrt(float64(p[3][o])+float64(epsilon))
-		c.bias[o] = float32((float64(c.bias[o])-float64(p[2][o]))*gain + float64(p[1][o]))
-		for i := o * per; i < (o+1)*per; i++ {
-			c.weights[i] = float32(float64(c.weights[i]) * gain)
-		}
-	}
-	c.norm = n
-	return true
 }
 
 // doubles tells whether n repeats every voxel twice along each of three axes.
