@@ -14,6 +14,7 @@ type DataType int32
 const (
 	Float32  DataType = 1
 	Uint8    DataType = 2
+	Int8     DataType = 3
 	Int64    DataType = 7
 	Float16  DataType = 10
 	Float64  DataType = 11
@@ -21,7 +22,7 @@ const (
 )
 
 var typeNames = map[DataType]string{
-	Float32: "float32", Uint8: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", Int64: "int64",
+	Float32: "float32", Uint8: "uint8", Int8: "int8", 4: "uint16", 5: "int16", 6: "int32", Int64: "int64",
 	8: "string", 9: "bool", Float16: "float16", Float64: "float64", 12: "uint32", 13: "uint64", BFloat16: "bfloat16",
 }
 
