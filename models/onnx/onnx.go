@@ -46,17 +46,34 @@ type Node struct {
 	raw []byte // the message as read; nil for a node that was made or changed
 }
 
-// Attribute is a named constant of a node. The field that is set is known from the operator.
+// Attribute is a named constant of a node. The field that is set is known from the operator, and Kind says which it is.
 type Attribute struct {
-	Name   string
-	Int    int64
-	Float  float32
-	String string
-	Ints   []int64
-	Tensor *Tensor
+	Name    string
+	Kind    AttributeKind
+	Int     int64
+	Float   float32
+	String  string
+	Ints    []int64
+	Floats  []float32
+	Strings []string
+	Tensor  *Tensor
 
 	raw []byte
 }
+
+// AttributeKind is AttributeProto.AttributeType.
+type AttributeKind int32
+
+// The kinds of attribute that are read.
+const (
+	FloatKind   AttributeKind = 1
+	IntKind     AttributeKind = 2
+	StringKind  AttributeKind = 3
+	TensorKind  AttributeKind = 4
+	FloatsKind  AttributeKind = 6
+	IntsKind    AttributeKind = 7
+	StringsKind AttributeKind = 8
+)
 
 // Value is a graph's input or output.
 type Value struct {
@@ -290,8 +307,14 @@ func parseAttribute(b []byte) (Attribute, error) {
 			a.String = string(f.bytes)
 		case 5:
 			a.Tensor, err = parseTensor(f.bytes)
+		case 7:
+			a.Floats, err = appendFloats(a.Floats, f)
 		case 8:
 			a.Ints, err = appendInts(a.Ints, f)
+		case 9:
+			a.Strings = append(a.Strings, string(f.bytes))
+		case 20:
+			a.Kind = AttributeKind(f.varint)
 		}
 		return err
 	})

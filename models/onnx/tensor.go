@@ -42,6 +42,10 @@ type Tensor struct {
 	raw    []byte // the message as read; nil for a tensor that was made
 	data   []byte // raw_data, little endian, a view
 	floats []byte // float_data where the file uses that, little endian
+
+	// The other lists of typed values that a file may use in place of raw_data.
+	varints []int64 // int32_data, int64_data, uint64_data
+	doubles []byte  // double_data, little endian
 }
 
 // Elements returns the product of the dimensions, 1 for a scalar.
@@ -93,10 +97,18 @@ func parseTensor(b []byte) (*Tensor, error) {
 			} else {
 				t.floats = binary.LittleEndian.AppendUint32(t.floats, f.fixed32)
 			}
+		case 5, 7, 11:
+			t.varints, err = appendInts(t.varints, f)
 		case 8:
 			t.Name = string(f.bytes)
 		case 9:
 			t.data = f.bytes
+		case 10:
+			if f.bytes != nil {
+				t.doubles = append(t.doubles, f.bytes...)
+			} else {
+				t.doubles = binary.LittleEndian.AppendUint64(t.doubles, f.fixed64)
+			}
 		case 14:
 			external = f.varint == 1
 		}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"encoding/binary"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -11,6 +12,7 @@ type field struct {
 	number  protowire.Number
 	varint  uint64
 	fixed32 uint32
+	fixed64 uint64
 	bytes   []byte // a view
 	raw     []byte // tag and value, a view
 }
@@ -30,6 +32,8 @@ func walk(b []byte, visit func(field) error) error {
 			f.varint, n = protowire.ConsumeVarint(rest)
 		case protowire.Fixed32Type:
 			f.fixed32, n = protowire.ConsumeFixed32(rest)
+		case protowire.Fixed64Type:
+			f.fixed64, n = protowire.ConsumeFixed64(rest)
 		case protowire.BytesType:
 			f.bytes, n = protowire.ConsumeBytes(rest)
 		default:
@@ -58,6 +62,20 @@ func appendInts(to []int64, f field) ([]int64, error) {
 			return to, malformed("damaged list of integers")
 		}
 		to, b = append(to, int64(v)), b[n:]
+	}
+	return to, nil
+}
+
+// appendFloats appends a repeated float field, packed or not.
+func appendFloats(to []float32, f field) ([]float32, error) {
+	if f.bytes == nil {
+		return append(to, float32From(f.fixed32)), nil
+	}
+	if len(f.bytes)%4 != 0 {
+		return to, malformed("damaged list of numbers")
+	}
+	for b := f.bytes; len(b) > 0; b = b[4:] {
+		to = append(to, float32From(binary.LittleEndian.Uint32(b)))
 	}
 	return to, nil
 }
