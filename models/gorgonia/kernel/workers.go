@@ -1,0 +1,115 @@
+package kernel
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// Workers runs pieces of work on a fixed number of goroutines and owns the scratch memory that convolutions use one after
+// another. Convolutions and matrix products of one Workers must wait for each other, and do.
+type Workers struct {
+	n       int
+	turn    sync.Mutex // held while scratch is in use
+	scratch [][]float32
+}
+
+// NewWorkers returns n workers; with 0, as many as GOMAXPROCS.
+func NewWorkers(n int) *Workers {
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return &Workers{n: n, scratch: make([][]float32, n)}
+}
+
+// N returns the number of workers.
+func (w *Workers) N() int { return w.n }
+
+// Panic is what Do panics with when a piece panicked: the value and the stack of the piece.
+type Panic struct {
+	Value any
+	Stack []byte
+}
+
+func (p *Panic) Error() string { return fmt.Sprintf("in a worker: %v", p.Value) }
+
+// Do calls f for each piece in [0, pieces) and returns when all calls have returned. worker is in [0, N) and no two calls
+// run at the same time with the same worker. Which worker takes which piece is left to chance: results must not
+// depend on it. A panic in a piece stops the handing out of further pieces and is raised again here, in the caller's
+// goroutine, as a *Panic, so that the caller can recover it.
+func (w *Workers) Do(pieces int, f func(worker, piece int)) {
+	if pieces <= 0 {
+		return
+	}
+	n := min(w.n, pieces)
+	if n == 1 {
+		for i := range pieces {
+			f(0, i)
+		}
+		return
+	}
+	var (
+		next   atomic.Int64
+		failed atomic.Pointer[Panic]
+		wg     sync.WaitGroup
+	)
+	work := func(worker int) {
+		defer func() {
+			if v := recover(); v != nil {
+				p, ok := v.(*Panic)
+				if !ok {
+					p = &Panic{Value: v, Stack: debug.Stack()}
+				}
+				failed.CompareAndSwap(nil, p)
+				next.Store(int64(pieces))
+			}
+		}()
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= pieces {
+				return
+			}
+			f(worker, i)
+		}
+	}
+	wg.Add(n - 1)
+	for k := 1; k < n; k++ {
+		go func() {
+			defer wg.Done()
+			work(k)
+		}()
+	}
+	work(0)
+	wg.Wait()
+	if p := failed.Load(); p != nil {
+		panic(p)
+	}
+}
+
+// floats returns n floats of the worker's scratch, with what the last user left in them.
+func (w *Workers) floats(worker, n int) []float32 {
+	if cap(w.scratch[worker]) < n {
+		w.scratch[worker] = make([]float32, n)
+	}
+	return w.scratch[worker][:n]
+}
+
+// ScratchBytes returns the bytes of scratch memory that are held now.
+func (w *Workers) ScratchBytes() int64 {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	var n int64
+	for _, s := range w.scratch {
+		n += int64(4 * cap(s))
+	}
+	return n
+}
+
+// Release lets go of the scratch memory; the next convolution makes its own again.
+func (w *Workers) Release() {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	clear(w.scratch)
+}
