@@ -1,0 +1,117 @@
+package nets
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+
+	"github.com/cspine/cspine/models/onnx"
+)
+
+// layers adds a network's layers to a graph. Each weight's initial values depend on the seed and on its own name
+// alone, so that a change in one layer leaves the others' as they were.
+type layers struct {
+	*onnx.Builder
+	seed uint64
+}
+
+// tensor is a value of the network: a batch of cubes, [N, channels, size, size, size].
+type tensor struct {
+	name           string
+	channels, size int
+}
+
+// normal returns n draws of a normal distribution around zero.
+func (l *layers) normal(name string, n int, deviation float64) []float32 {
+	key := sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, l.seed), name...))
+	r := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(key[:]), binary.LittleEndian.Uint64(key[8:])))
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = float32(r.NormFloat64() * deviation)
+	}
+	return values
+}
+
+func filled(n int, v float32) []float32 {
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = v
+	}
+	return values
+}
+
+func cube(edge int) int { return edge * edge * edge }
+
+// times returns n equal attributes.
+func times(name string, n, v int) onnx.Attribute {
+	values := make([]int64, n)
+	for i := range values {
+		values[i] = int64(v)
+	}
+	return onnx.IntsAttribute(name, values...)
+}
+
+// conv adds a convolution without bias that keeps the size, or halves it with stride 2, rounding up. The weights are
+// Kaiming's for ReLU by fan-out (He et al., arXiv 1502.01852), as torchvision's ResNets start.
+func (l *layers) conv(name string, x tensor, channels, kernel, stride int) tensor {
+	n := channels * x.channels * cube(kernel)
+	w := l.Floats(name+".weight", l.normal(name, n, math.Sqrt(2/float64(channels*cube(kernel)))), channels, x.channels, kernel, kernel, kernel)
+	y := l.Node("Conv", name, []string{x.name, w}, times("kernel_shape", 3, kernel), times("strides", 3, stride), times("pads", 6, kernel/2))
+	return tensor{y, channels, (x.size + stride - 1) / stride}
+}
+
+// norm adds a batch normalisation with PyTorch's defaults.
+func (l *layers) norm(name string, x tensor) tensor {
+	in := []string{x.name}
+	for _, p := range []struct {
+		role  string
+		value float32
+	}{{"weight", 1}, {"bias", 0}, {"running_mean", 0}, {"running_var", 1}} {
+		in = append(in, l.Floats(name+"."+p.role, filled(x.channels, p.value), x.channels))
+	}
+	x.name = l.Node("BatchNormalization", name, in, onnx.FloatAttribute("epsilon", 1e-5), onnx.FloatAttribute("momentum", 0.9))
+	return x
+}
+
+func (l *layers) relu(name string, x tensor) tensor {
+	x.name = l.Node("Relu", name, []string{x.name})
+	return x
+}
+
+// unit is a convolution, a normalisation and a ReLU.
+func (l *layers) unit(name string, x tensor, channels, kernel, stride int) tensor {
+	return l.relu(name+".relu", l.norm(name+".bn", l.conv(name+".conv", x, channels, kernel, stride)))
+}
+
+func (l *layers) add(name string, x, y tensor) tensor {
+	x.name = l.Node("Add", name, []string{x.name, y.name})
+	return x
+}
+
+func (l *layers) concat(name string, x, y tensor) tensor {
+	return tensor{l.Node("Concat", name, []string{x.name, y.name}, onnx.IntAttribute("axis", 1)), x.channels + y.channels, x.size}
+}
+
+// double repeats each voxel twice along every axis.
+func (l *layers) double(name string, x tensor) tensor {
+	scales := l.Floats(name+".scales", []float32{1, 1, 2, 2, 2}, 5)
+	y := l.Node("Resize", name, []string{x.name, "", scales}, onnx.TextAttribute("mode", "nearest"),
+		onnx.TextAttribute("coordinate_transformation_mode", "asymmetric"), onnx.TextAttribute("nearest_mode", "floor"))
+	return tensor{y, x.channels, 2 * x.size}
+}
+
+// prior is the probability that an untrained head gives. A voxel of a neck belongs to a given vertebra about that
+// often, so training need not first unlearn one half everywhere (the focal loss paper's start, arXiv 1708.02002, §4.1).
+const prior = 0.02
+
+// head adds the convolution with bias and the sigmoid that make probabilities. Its weights are small enough that
+// the first probabilities stay near the prior.
+func (l *layers) head(x tensor, classes, kernel int) {
+	n := classes * x.channels * cube(kernel)
+	deviation := 0.25 / math.Sqrt(float64(x.channels*cube(kernel)))
+	w := l.Floats("head.weight", l.normal("head", n, deviation), classes, x.channels, kernel, kernel, kernel)
+	bias := l.Floats("head.bias", filled(classes, float32(math.Log(prior/(1-prior)))), classes)
+	y := l.Node("Conv", "head", []string{x.name, w, bias}, times("kernel_shape", 3, kernel), times("strides", 3, 1), times("pads", 6, kernel/2))
+	l.Output(l.Node("Sigmoid", "probability", []string{y}), onnx.Fixed(1, classes, x.size, x.size, x.size))
+}
