@@ -50,7 +50,7 @@ func TestGraphs(t *testing.T) {
 		build  func(beam.Scope)
 	}{
 		{"prepare.golden", func(s beam.Scope) {
-			Prepare(s, PrepareOptions{Site: site, Run: "run", ID: "1", Model: segment.Model{Digest: "model"}, Shard: shard.Layout{Buckets: 4}})
+			Prepare(s, PrepareOptions{Site: site, Run: "run", ID: "1", Model: segment.Model{Digests: []string{"model"}}, Shard: shard.Layout{Buckets: 4}})
 		}},
 		{"prepare-labels.golden", func(s beam.Scope) {
 			Prepare(s, PrepareOptions{Site: site, Run: "run", ID: "1", Shard: shard.Layout{Buckets: 4}})

@@ -98,7 +98,7 @@ func (b *bench) model(file string) segment.Model {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return segment.Model{Digest: out.Digest.String()}
+	return segment.Model{Digests: []string{out.Digest.String()}}
 }
 
 // computed lists what a run computed, as "step" or "step part", with how often.

@@ -171,7 +171,7 @@ func (p *prepareFlags) model(ctx context.Context, store *artifacts.Store, m segm
 		return m, usage("--segmenter %s: %w", p.segmenter, err)
 	}
 	digest := artifacts.DigestOf(file)
-	m.Digest = digest.String()
+	m.Digests = []string{digest.String()}
 	if _, err := store.Stat(ctx, digest); err == nil {
 		return m, nil // packing a model takes longer than asking
 	}

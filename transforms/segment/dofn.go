@@ -34,16 +34,26 @@ func init() {
 // recipe.
 const Version = 1
 
-// Model names a segmenter: an ONNX file in the artifact store, and how it is run.
+// Model names a segmenter: ONNX files in the artifact store, and how they are run. Several files are an ensemble, whose
+// probabilities are averaged.
 type Model struct {
-	// Digest is the file's. It is empty for the label files that lie beside the studies.
-	Digest string `toml:"-"`
+	// Digests are the files'. There is none for the label files that lie beside the studies.
+	Digests []string `toml:"-"`
 	// Precision is "f32" (default) or "bf16".
 	Precision string
 }
 
 // Labels tells whether masks come from label files.
-func (m Model) Labels() bool { return m.Digest == "" }
+func (m Model) Labels() bool { return len(m.Digests) == 0 }
+
+// Digest is what masks are said to come from: the file's digest, or that of the list of an ensemble's.
+func (m Model) Digest() (string, error) {
+	if len(m.Digests) == 1 {
+		return m.Digests[0], nil
+	}
+	d, err := artifacts.DigestOfJSON(m.Digests)
+	return d.String(), err
+}
 
 func (m Model) compileOptions() *models.CompileOptions {
 	o := &models.CompileOptions{Precision: models.Precision(m.Precision), EqualChannels: true}
@@ -122,9 +132,7 @@ func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit 
 		}
 		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
 			// A model that can't be compiled is every study's trouble.
-			net, err := shared.Network(ctx, engine, f.Model.Digest, func(ctx context.Context) ([]byte, error) {
-				return r.Get(ctx, f.Model.Digest)
-			}, f.Model.compileOptions())
+			nets, err := f.networks(ctx, r, engine)
 			if err != nil {
 				return artifacts.Content{}, transforms.Fatal(fmt.Errorf("segmenter: %w", err))
 			}
@@ -132,13 +140,17 @@ func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit 
 			if err != nil {
 				return artifacts.Content{}, err
 			}
-			mask, err := Infer(ctx, net, vol)
+			mask, err := Infer(ctx, nets, vol)
 			if err != nil {
 				return artifacts.Content{}, err
 			}
 			return artifacts.Content{Data: mask.Bytes()}, nil
 		})
-		study.Mask, study.Segmenter = res.Output.Digest.String(), f.Model.Digest
+		if err != nil {
+			return err
+		}
+		study.Mask = res.Output.Digest.String()
+		study.Segmenter, err = f.Model.Digest()
 		return err
 	})
 	if ok {
@@ -147,18 +159,40 @@ func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit 
 	return err
 }
 
+// networks returns the compiled networks of the ensemble.
+func (f *DoFn) networks(ctx context.Context, r *transforms.Report, engine models.Engine) ([]models.Network, error) {
+	nets := make([]models.Network, len(f.Model.Digests))
+	for i, digest := range f.Model.Digests {
+		var err error
+		nets[i], err = shared.Network(ctx, engine, digest, func(ctx context.Context) ([]byte, error) {
+			return r.Get(ctx, digest)
+		}, f.Model.compileOptions())
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nets, nil
+}
+
 func (f *DoFn) recipe(study transforms.Study, engine models.Engine) (artifacts.Recipe, error) {
 	vol, err := artifacts.ParseDigest(study.Volume)
 	if err != nil {
 		return artifacts.Recipe{}, err
 	}
-	model, err := artifacts.ParseDigest(f.Model.Digest)
+	inputs := []artifacts.Input{{Name: "volume", Digest: vol}}
+	for _, digest := range f.Model.Digests {
+		model, err := artifacts.ParseDigest(digest)
+		if err != nil {
+			return artifacts.Recipe{}, err
+		}
+		inputs = append(inputs, artifacts.Input{Name: "model", Digest: model})
+	}
 	return artifacts.Recipe{Transform: "segment", Version: Version,
 		Params: []artifacts.Param{
 			{Name: "engine", Value: engine.Identity()},
 			{Name: "precision", Value: string(f.Model.compileOptions().Precision)},
 		},
-		Inputs: []artifacts.Input{{Name: "volume", Digest: vol}, {Name: "model", Digest: model}}}, err
+		Inputs: inputs}, nil
 }
 
 // The reason codes of masks from label files.

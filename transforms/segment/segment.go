@@ -1,5 +1,5 @@
 // Package segment makes a study's mask: for each voxel of the 128³ volume, how surely it belongs to each of
-// the seven cervical vertebrae. A network says so (Infer), or a label image drawn by a person (FromLabels).
+// the seven cervical vertebrae. Networks say so (Infer), or a label image drawn by a person (FromLabels).
 //
 // Invariants:
 //   - A mask is uint8 [level, rows, columns, slices], 255 for certain; its slices are those that the volume has.
@@ -31,30 +31,42 @@ const (
 	CodeGeometry      refusal.Code = "unusable_geometry" // an affine that can't be inverted
 )
 
-// Infer runs the network on a volume, uint8 [128, 128, 128], whose values it is given divided by 255, and returns the
-// mask: its outputs times 255, rounded half up.
+// Infer runs networks on a volume, uint8 [128, 128, 128], whose values they are given divided by 255, and returns the
+// mask: the mean of their outputs times 255, rounded half up. The mean is the method's ensemble of folds.
 //
-// The network must have one input [1, C, 128, 128, 128], C being 1 or 3 (the volume is then repeated), and one
-// output [1, 7, 128, 128, 128] of probabilities; other ports or values are a refusal.Error. Compile it with
-// models.CompileOptions.EqualChannels. Infer takes 58 MB for the outputs, 8 or 25 for the inputs, besides the network's own.
-func Infer(ctx context.Context, net models.Network, vol *npy.Array) (*npy.Array, error) {
-	channels, err := CheckPorts(net)
-	if err != nil {
-		return nil, err
-	}
+// Each network must have one input [1, C, 128, 128, 128], C being 1 or 3 (the volume is then repeated), and one
+// output [1, 7, 128, 128, 128] of probabilities; other ports or values are a refusal.Error. Compile them with
+// models.CompileOptions.EqualChannels. Infer takes 58 MB for the outputs, as much again for the sum of several, 8 or 25 for the inputs,
+// besides the networks' own.
+func Infer(ctx context.Context, nets []models.Network, vol *npy.Array) (*npy.Array, error) {
 	if want := []int{Size, Size, Size}; vol.DType != npy.Uint8 || !slices.Equal(vol.Shape, want) {
 		return nil, fmt.Errorf("segment: the volume is %s %v, not %s %v", vol.DType, vol.Shape, npy.Uint8, want)
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	in := s.input(channels, vol.Data)
-	if err := net.Infer(ctx, [][]float32{in}, [][]float32{s.out[:]}); err != nil {
-		return nil, fmt.Errorf("segment: %w", err)
+	for i, net := range nets {
+		channels, err := CheckPorts(net)
+		if err != nil {
+			return nil, err
+		}
+		if err := net.Infer(ctx, [][]float32{s.input(channels, vol.Data)}, [][]float32{s.out[:]}); err != nil {
+			return nil, fmt.Errorf("segment: %w", err)
+		}
+		if len(nets) > 1 {
+			s.add(i == 0)
+		}
+	}
+	probabilities := s.out[:]
+	if n := len(nets); n > 1 {
+		probabilities = s.sum
+		for i := range probabilities {
+			probabilities[i] /= float32(n)
+		}
 	}
 	mask := npy.New(npy.Uint8, volume.Levels, Size, Size, Size)
-	if i := quantise(mask.Data, s.out[:]); i >= 0 {
+	if i := quantise(mask.Data, probabilities); i >= 0 {
 		return nil, refusal.New(CodeProbabilities, "use a model whose last layer is a sigmoid, and whose weights are finite",
-			"output %d of the model is %g, not from 0 to 1", i, s.out[i])
+			"output %d of the model is %g, not from 0 to 1", i, probabilities[i])
 	}
 	return mask, nil
 }
@@ -90,6 +102,21 @@ const voxels = Size * Size * Size
 type scratch struct {
 	in  []float32
 	out [volume.Levels * voxels]float32
+	sum []float32 // of several networks' outputs; allocated when first wanted
+}
+
+// add adds the outputs to the sum, which first begins.
+func (s *scratch) add(first bool) {
+	if s.sum == nil {
+		s.sum = make([]float32, len(s.out))
+	}
+	if first {
+		copy(s.sum, s.out[:])
+		return
+	}
+	for i, v := range s.out {
+		s.sum[i] += v
+	}
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

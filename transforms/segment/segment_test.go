@@ -37,6 +37,10 @@ func network(channels int, run func(in, out []float32)) *double {
 	}
 }
 
+func alone(channels int, run func(in, out []float32)) []models.Network {
+	return []models.Network{network(channels, run)}
+}
+
 func someVolume() *npy.Array {
 	v := npy.New(npy.Uint8, Size, Size, Size)
 	for i := range v.Data {
@@ -49,7 +53,7 @@ func TestNetworkSeesSharesAndMaskHasBytes(t *testing.T) {
 	v := someVolume()
 	for _, channels := range []int{1, 3} {
 		// Level l's probability is the voxel's value, from channel l mod C; so the mask repeats the volume.
-		mask, err := Infer(t.Context(), network(channels, func(in, out []float32) {
+		mask, err := Infer(t.Context(), alone(channels, func(in, out []float32) {
 			for level := range 7 {
 				copy(out[level*voxels:(level+1)*voxels], in[level%channels*voxels:])
 			}
@@ -61,6 +65,25 @@ func TestNetworkSeesSharesAndMaskHasBytes(t *testing.T) {
 			if got != v.Data[i%voxels] {
 				t.Fatalf("%d channels: value %d is %d, want %d", channels, i, got, v.Data[i%voxels])
 			}
+		}
+	}
+}
+
+func TestEnsembleIsTheMeanOfProbabilities(t *testing.T) {
+	constant := func(channels int, p float32) models.Network {
+		return network(channels, func(_, out []float32) {
+			for i := range out {
+				out[i] = p
+			}
+		})
+	}
+	for range 2 { // the second run must not see the first's sum
+		mask, err := Infer(t.Context(), []models.Network{constant(1, 0.25), constant(3, 0.5), constant(1, 0.75)}, someVolume())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first, last := mask.Data[0], mask.Data[len(mask.Data)-1]; first != 128 || last != 128 {
+			t.Errorf("the mean of 0.25, 0.5 and 0.75 becomes %d and %d, want 128", first, last)
 		}
 	}
 }
@@ -80,7 +103,7 @@ func TestProbabilitiesAreRounded(t *testing.T) {
 func TestWhatIsNoProbabilityIsRefused(t *testing.T) {
 	nan := float32(math.NaN())
 	for _, bad := range []float32{nan, -0.1, 1.01, float32(math.Inf(1)), float32(math.Inf(-1))} {
-		mask, err := Infer(t.Context(), network(1, func(_, out []float32) {
+		mask, err := Infer(t.Context(), alone(1, func(_, out []float32) {
 			clear(out)
 			out[len(out)-1] = bad
 		}), someVolume())
@@ -98,7 +121,7 @@ func TestOtherPortsAreRefusedByShape(t *testing.T) {
 	six := &double{in: good.in, out: []models.Port{{Shape: []int{1, 6, Size, Size, Size}}}}
 	flat := &double{in: []models.Port{{Shape: []int{1, 3, 224, 224}}}, out: []models.Port{{Shape: []int{1, 1000}}}}
 	for _, n := range []*double{two, small, six, flat, network(2, nil)} {
-		_, err := Infer(t.Context(), n, someVolume())
+		_, err := Infer(t.Context(), []models.Network{n}, someVolume())
 		var refused *refusal.Error
 		if !errors.As(err, &refused) || refused.Code != CodePorts || !strings.Contains(err.Error(), "expected one input [1 1 or 3 128 128 128]") {
 			t.Errorf("%v: error is %v", n.in, err)
@@ -107,7 +130,7 @@ func TestOtherPortsAreRefusedByShape(t *testing.T) {
 }
 
 func TestVolumeOfAnotherShapeIsAnError(t *testing.T) {
-	if _, err := Infer(t.Context(), network(1, nil), npy.New(npy.Uint8, Size, Size, 64)); err == nil {
+	if _, err := Infer(t.Context(), alone(1, nil), npy.New(npy.Uint8, Size, Size, 64)); err == nil {
 		t.Error("accepted")
 	}
 }
@@ -115,14 +138,14 @@ func TestVolumeOfAnotherShapeIsAnError(t *testing.T) {
 func TestEndedContextIsHonoured(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Infer(ctx, network(1, func(_, out []float32) { clear(out) }), someVolume()); !errors.Is(err, context.Canceled) {
+	if _, err := Infer(ctx, alone(1, func(_, out []float32) { clear(out) }), someVolume()); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
 }
 
 // BenchmarkAround is all that Infer does besides the network.
 func BenchmarkAround(b *testing.B) {
-	n, v := network(1, func(_, _ []float32) {}), someVolume()
+	n, v := alone(1, func(_, _ []float32) {}), someVolume()
 	for b.Loop() {
 		if _, err := Infer(b.Context(), n, v); err != nil {
 			b.Fatal(err)
