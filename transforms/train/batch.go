@@ -1,0 +1,104 @@
+package train
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/cspine/cspine/models"
+)
+
+// batch is the memory of one batch, filled again and again.
+type batch struct {
+	models.Batch
+	channels, terms int
+	shape           [3]int
+	voxels          int
+
+	in, target, mixed []float32
+}
+
+// newBatch makes room for n volumes.
+func newBatch(n, channels int, shape [3]int) batch {
+	b := batch{channels: channels, shape: shape, voxels: shape[0] * shape[1] * shape[2], terms: 1}
+	b.in = make([]float32, n*channels*b.voxels)
+	b.target = make([]float32, n*Levels*b.voxels)
+	return b
+}
+
+// fill makes the batch of samples: inputs [N, C, rows, columns, slices], grey values divided by 255, equal in all channels; targets
+// [N, 7, rows, columns, slices], 1 where the label is the level's. A mixed batch has each input mixed with another, and
+// the other's target as its second.
+func (b *batch) fill(samples []Sample, m mixing) error {
+	for _, s := range samples {
+		if s.Shape != b.shape || len(s.Volume) != b.voxels || len(s.Labels) != b.voxels {
+			return &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("study %s is %v with %d and %d voxels, the model takes %v", s.Study, s.Shape,
+				len(s.Volume), len(s.Labels), b.shape), Remedy: "prepare the data set in the model's size"}
+		}
+	}
+	if m.order != nil && b.mixed == nil {
+		b.mixed = make([]float32, len(b.target))
+	}
+	var all sync.WaitGroup
+	for i, s := range samples {
+		in := b.in[i*b.channels*b.voxels:][:b.channels*b.voxels]
+		target := b.target[i*Levels*b.voxels:][:Levels*b.voxels]
+		all.Go(func() { oneHot(target, s.Labels) })
+		if m.order == nil {
+			all.Go(func() { b.input(in, s.Volume, s.Volume, 1) })
+			continue
+		}
+		other := samples[m.order[i]]
+		mixed := b.mixed[i*Levels*b.voxels:][:Levels*b.voxels]
+		all.Go(func() { oneHot(mixed, other.Labels) })
+		all.Go(func() { b.input(in, s.Volume, other.Volume, m.lambda) })
+	}
+	all.Wait()
+	b.Batch = models.Batch{Inputs: [][]float32{b.in}, Targets: repeat(b.target, b.terms)}
+	if m.order != nil {
+		b.Mixed, b.Lambda = repeat(b.mixed, b.terms), m.lambda
+	}
+	return nil
+}
+
+// input writes (lambda·a + (1 − lambda)·b)/255 to every channel.
+func (b *batch) input(dst []float32, x, y []uint8, lambda float32) {
+	first := dst[:b.voxels]
+	if lambda == 1 {
+		for i, v := range x {
+			first[i] = shares[v]
+		}
+	} else {
+		for i, v := range x {
+			first[i] = lambda*shares[v] + (1-lambda)*shares[y[i]]
+		}
+	}
+	for c := 1; c < b.channels; c++ {
+		copy(dst[c*b.voxels:], first)
+	}
+}
+
+// oneHot writes a channel for each level.
+func oneHot(dst []float32, labels []uint8) {
+	clear(dst)
+	for i, l := range labels {
+		if l >= 1 && l <= Levels {
+			dst[(int(l)-1)*len(labels)+i] = 1
+		}
+	}
+}
+
+func repeat(v []float32, n int) [][]float32 {
+	out := make([][]float32, n)
+	for i := range out {
+		out[i] = v
+	}
+	return out
+}
+
+// shares has v/255 in float32, as inference has it.
+var shares = func() (t [256]float32) {
+	for v := range t {
+		t[v] = float32(v) / 255
+	}
+	return t
+}()

@@ -1,0 +1,466 @@
+// Package train trains a segmenter: an ONNX model and labelled volumes in, the model with better weights out.
+//
+// The loop (Run) is pure: it knows no Beam, no bucket and no flag. Its Beam wrapper stands in dofn.go.
+//
+// Invariants:
+//   - All that decides how training goes on must be in a Checkpoint, so that a run that is killed and resumed ends with
+//     the weights of one that was not, on the same engine and machine. Nothing random may depend on more
+//     than the seed and a count of what came before.
+//   - A checkpoint must be taken between updates only: gradients that wait, and running statistics that have
+//     moved for them, are not part of it.
+//   - Held-out studies must not influence a weight; they choose among checkpoints, and nothing else.
+//   - A loss or a norm that is not finite ends the run. No weight of such a step is stored.
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/cspine/cspine/internal/volume"
+	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/onnx"
+)
+
+// Levels is the number of a segmenter's output channels, C1 to C7.
+const Levels = volume.Levels
+
+// Sample is one study to learn from, or to be measured on. Its slices belong to whoever got it.
+type Sample struct {
+	// Study names it in errors.
+	Study string
+	// Shape is rows, columns, slices.
+	Shape [3]int
+	// Volume has the grey values.
+	Volume []uint8
+	// Labels has 0 for background, 1 to 7 for C1 to C7, for each of the volume's voxels. Others count as background.
+	Labels []uint8
+}
+
+// Samples is a set of studies in an order that each epoch has of its own.
+type Samples interface {
+	// Len is the number of samples of an epoch.
+	Len() int
+	// Epoch yields an epoch's samples from the skip-th on. Equal arguments must give equal samples, augmentation included.
+	// The first error ends it.
+	Epoch(ctx context.Context, epoch, skip int) iter.Seq2[Sample, error]
+}
+
+// Job is what Run does.
+type Job struct {
+	// Model is the ONNX file that training starts from.
+	Model  []byte
+	Engine models.TrainingEngine
+	Config Config
+	// Train is what is learned from. Valid, which may be nil, is what is measured on; its epochs should all be equal.
+	Train, Valid Samples
+	// Threads bounds the engine; 0 means all. It changes no result.
+	Threads int
+	// Resume is where to go on, nil at the start. Best is the best checkpoint so far, where Resume names one
+	// (Progress.BestEpoch) that it is not itself.
+	Resume, Best *Checkpoint
+	Hooks        Hooks
+}
+
+// Hooks are called by Run, in its goroutine. Each may be nil. An error ends the run.
+type Hooks struct {
+	// Save must keep a checkpoint before it returns. best says that it is the best so far as well. The context is
+	// not cancelled with the run's.
+	Save func(ctx context.Context, c *Checkpoint, best bool) error
+	// Step is told of every update.
+	Step func(StepInfo)
+	// Epoch is told of every epoch's end, with the history up to it. When a run resumes it is told of the history there is.
+	Epoch func(history []Epoch) error
+}
+
+// StepInfo says where a run is.
+type StepInfo struct {
+	Epoch, Epochs int // the epoch under way, from 1
+	Step, Steps   int // updates of this epoch, done and in all
+	Updates       int64
+	Samples       int     // that each update takes
+	Loss          float64 // of this update
+	MeanLoss      float64 // of this process's last 30 updates
+	Rate          float64
+	Norm          float64 // of the gradient before clipping; 0 where nothing asks for it
+}
+
+// Result is a run that came to its end.
+type Result struct {
+	// Weights are the best epoch's, averaged where the configuration says so, by initializer.
+	Weights  map[string][]float32
+	Progress Progress
+}
+
+// ErrInterrupted is wrapped by the error of a run whose context ended. The error wraps the context's too.
+var ErrInterrupted = errors.New("train: interrupted")
+
+// The codes of this package's errors that models lacks.
+const (
+	CodeDiverged = "diverged" // the loss or the gradient is not finite
+	CodeSamples  = "samples"  // there are too few, or they do not fit the model
+	CodeResume   = "resume"   // the checkpoint is of another training
+)
+
+// Run trains until the configuration's last epoch, or until patience ends. When ctx ends it saves a checkpoint, unless nothing
+// happened since the last, and returns an error that wraps ErrInterrupted.
+func Run(ctx context.Context, job Job) (Result, error) {
+	r, err := newRun(ctx, job)
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.trainer.Close()
+	if err := r.restore(); err != nil {
+		return Result{}, err
+	}
+	for !r.finished() {
+		if err := r.epoch(ctx); err != nil {
+			return Result{}, err
+		}
+	}
+	weights := r.best
+	if weights == nil {
+		if weights, err = r.weights(); err != nil {
+			return Result{}, err
+		}
+	}
+	return Result{Weights: weights, Progress: r.progress}, nil
+}
+
+// run is Run under way.
+type run struct {
+	job      Job
+	cfg      Config
+	trainer  models.Trainer
+	schedule schedule
+	steps    int // updates of an epoch
+	batch    batch
+
+	progress Progress
+	average  *average             // nil unless the configuration asks for one
+	best     map[string][]float32 // the best epoch's weights; nil before there is one
+	recent   window
+	saved    int64 // updates when a checkpoint was last saved
+	savedAt  time.Time
+}
+
+func newRun(ctx context.Context, job Job) (*run, error) {
+	r := &run{job: job, cfg: job.Config, savedAt: time.Now(), saved: -1}
+	if err := r.cfg.Check(); err != nil {
+		return nil, err
+	}
+	size := r.cfg.Batch * r.cfg.Accumulate
+	r.steps = job.Train.Len() / size
+	if r.cfg.Steps > 0 {
+		r.steps = min(r.steps, r.cfg.Steps)
+	}
+	if r.steps == 0 {
+		return nil, &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("%d studies to train on, and an update takes %d", job.Train.Len(), size),
+			Remedy: "lower batch or accumulate, or prepare more studies"}
+	}
+	r.schedule = r.cfg.schedule(r.steps)
+	info, err := models.Info(job.Model)
+	if err != nil {
+		return nil, err
+	}
+	shape, output, err := ports(info, r.cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.batch = newBatch(r.cfg.Batch, shape[1], [3]int{shape[2], shape[3], shape[4]})
+	loss := r.cfg.loss(output)
+	r.batch.terms = len(loss.Terms)
+	r.trainer, err = job.Engine.CompileTraining(ctx, job.Model, models.TrainingOptions{InputShapes: [][]int{shape}, Loss: loss,
+		AdamW: r.cfg.adamW(), Precision: models.Precision(r.cfg.Precision), Threads: job.Threads, Seed: r.cfg.Seed})
+	if err != nil {
+		return nil, err
+	}
+	if out := r.trainer.Outputs(); len(out) != 1 || !slices.Equal(out[0].Shape, []int{shape[0], Levels, shape[2], shape[3], shape[4]}) {
+		r.trainer.Close()
+		return nil, &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("the model's outputs are %v, expected one of %d levels in the input's size", out, Levels)}
+	}
+	return r, nil
+}
+
+// ports returns the shape that the model's input takes in training, and the name of its output.
+func ports(info onnx.Info, cfg Config) (shape []int, output string, err error) {
+	refuse := func() ([]int, string, error) {
+		return nil, "", &models.Error{Code: models.CodePorts,
+			Detail: fmt.Sprintf("a segmenter has one input [N, 1 or 3, rows, columns, slices] and one output [N, %d, rows, columns, slices]; this has inputs %v and outputs %v", Levels, info.Inputs, info.Outputs),
+			Remedy: "give another model; 'cspine model build' makes one"}
+	}
+	if len(info.Inputs) != 1 || len(info.Outputs) != 1 || len(info.Inputs[0].Shape) != 5 {
+		return refuse()
+	}
+	shape = []int{cfg.Batch, 0, cfg.Size, cfg.Size, cfg.Size}
+	for i, d := range info.Inputs[0].Shape[1:] {
+		switch {
+		case i == 0 && d != 1 && d != 3:
+			return refuse()
+		case d > 0:
+			shape[i+1] = int(d)
+		}
+	}
+	return shape, info.Outputs[0].Name, nil
+}
+
+// restore puts the run where its checkpoint was taken.
+func (r *run) restore() error {
+	if r.cfg.Average.Decay > 0 {
+		r.average = &average{decay: r.cfg.Average.Decay}
+	}
+	c := r.job.Resume
+	if c == nil {
+		return r.startAverage()
+	}
+	if c.Progress.Steps != r.steps || c.Progress.Samples != r.job.Train.Len() || (c.Average == nil) != (r.average == nil) {
+		return &models.Error{Code: CodeResume, Detail: fmt.Sprintf("the checkpoint is of %d studies and %d steps an epoch, this training has %d and %d",
+			c.Progress.Samples, c.Progress.Steps, r.job.Train.Len(), r.steps), Remedy: "start this training anew"}
+	}
+	if err := r.trainer.SetState(c.State); err != nil {
+		return err
+	}
+	r.progress = c.Progress.clone()
+	r.saved = r.progress.Updates
+	if r.average != nil {
+		r.average.weights = cloneWeights(c.Average)
+	}
+	switch {
+	case r.progress.BestEpoch == 0:
+	case r.job.Best != nil:
+		r.best = r.job.Best.weights()
+	case r.progress.BestEpoch == r.progress.Epoch && r.progress.Step == 0:
+		r.best = c.weights()
+	default:
+		return &models.Error{Code: CodeResume, Detail: fmt.Sprintf("the best checkpoint, of epoch %d, is missing", r.progress.BestEpoch)}
+	}
+	if r.job.Hooks.Epoch != nil && len(r.progress.History) > 0 {
+		return r.job.Hooks.Epoch(r.progress.History)
+	}
+	return nil
+}
+
+// startAverage lets the average begin at the initial weights.
+func (r *run) startAverage() error {
+	r.progress.Steps, r.progress.Samples = r.steps, r.job.Train.Len()
+	if r.average == nil {
+		return nil
+	}
+	s, err := r.trainer.State()
+	r.average.weights = s.Weights
+	return err
+}
+
+// finished tells whether no epoch is left.
+func (r *run) finished() bool {
+	return r.progress.Epoch >= r.cfg.Epochs || r.cfg.Patience > 0 && r.progress.Stale >= r.cfg.Patience && r.progress.Step == 0
+}
+
+// epoch goes on with the epoch under way to its end.
+func (r *run) epoch(ctx context.Context) error {
+	start := time.Now()
+	size := r.cfg.Batch * r.cfg.Accumulate
+	next, stop := iter.Pull2(r.job.Train.Epoch(ctx, r.progress.Epoch, r.progress.Step*size))
+	defer stop()
+	samples := make([]Sample, size)
+	for r.progress.Step < r.steps {
+		err := ctx.Err()
+		if err == nil {
+			err = read(next, samples)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return r.interrupted(ctx)
+		case err != nil:
+			return err
+		}
+		// An update is taken whole: its batches move running statistics, which can't be taken back.
+		if err := r.update(context.WithoutCancel(ctx), samples); err != nil {
+			return err
+		}
+		if r.progress.Step < r.steps && r.due() {
+			if err := r.save(ctx, false); err != nil {
+				return err
+			}
+		}
+	}
+	stop()
+	return r.endEpoch(ctx, start)
+}
+
+func read(next func() (Sample, error, bool), samples []Sample) error {
+	for i := range samples {
+		s, err, ok := next()
+		if !ok {
+			return &models.Error{Code: CodeSamples, Detail: "an epoch has fewer samples than it says"}
+		}
+		if err != nil {
+			return fmt.Errorf("train: sample %d: %w", i, err)
+		}
+		samples[i] = s
+	}
+	return nil
+}
+
+// update takes one step of the optimiser.
+func (r *run) update(ctx context.Context, samples []Sample) error {
+	var sum float64
+	for part := range slices.Chunk(samples, r.cfg.Batch) {
+		if err := r.batch.fill(part, r.cfg.mix(r.progress.Draws)); err != nil {
+			return err
+		}
+		loss, err := r.trainer.Gradients(ctx, r.batch.Batch)
+		if err != nil {
+			return fmt.Errorf("train: step %d: %w", r.progress.Updates+1, err)
+		}
+		r.progress.Draws++
+		sum += float64(loss)
+	}
+	loss := sum / float64(r.cfg.Accumulate)
+	if !finite(loss) {
+		return r.diverged("loss", loss)
+	}
+	rate := r.schedule.rate(r.progress.Updates)
+	norm, err := r.trainer.Update(ctx, rate)
+	if err != nil {
+		return fmt.Errorf("train: step %d: %w", r.progress.Updates+1, err)
+	}
+	if !finite(norm) {
+		return r.diverged("gradient's norm", norm)
+	}
+	p := &r.progress
+	p.Updates++
+	p.Step++
+	p.LossSum += loss
+	p.NormSum += norm
+	r.recent.add(loss)
+	if r.average != nil && p.Updates%int64(r.cfg.Average.Every) == 0 {
+		s, err := r.trainer.State()
+		if err != nil {
+			return err
+		}
+		r.average.add(s.Weights, p.Updates/int64(r.cfg.Average.Every))
+	}
+	if r.job.Hooks.Step != nil {
+		r.job.Hooks.Step(StepInfo{Epoch: p.Epoch + 1, Epochs: r.cfg.Epochs, Step: p.Step, Steps: r.steps, Updates: p.Updates,
+			Samples: len(samples), Loss: loss, MeanLoss: r.recent.mean(), Rate: rate, Norm: norm})
+	}
+	return nil
+}
+
+func (r *run) diverged(what string, value float64) error {
+	return &models.Error{Code: CodeDiverged, Detail: fmt.Sprintf("the %s is %g at step %d", what, value, r.progress.Updates+1),
+		Remedy: "lower the learning rate, set clip_norm or a longer warmup"}
+}
+
+// endEpoch measures the epoch that ends, and saves.
+func (r *run) endEpoch(ctx context.Context, start time.Time) error {
+	p := &r.progress
+	e := Epoch{Epoch: p.Epoch + 1, Updates: p.Updates, Rate: r.schedule.rate(p.Updates - 1),
+		Loss: p.LossSum / float64(r.steps), Norm: p.NormSum / float64(r.steps)}
+	last := e.Epoch == r.cfg.Epochs
+	best := false
+	if r.job.Valid != nil && r.job.Valid.Len() > 0 && (last || e.Epoch%r.cfg.Validate.Every == 0) {
+		v, err := r.validate(ctx)
+		if ctx.Err() != nil {
+			return r.interrupted(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		e.Validation = v
+		best = p.BestEpoch == 0 || v.Mean > p.Best
+		p.Stale += r.cfg.Validate.Every
+		if best {
+			p.Best, p.BestEpoch, p.Stale = v.Mean, e.Epoch, 0
+		}
+	}
+	e.Best = best
+	e.Seconds = time.Since(start).Seconds()
+	e.Time = float64(time.Now().UnixMilli()) / 1000
+	p.History = append(p.History, e)
+	p.Epoch, p.Step, p.LossSum, p.NormSum = e.Epoch, 0, 0, 0
+	if best {
+		weights, err := r.weights()
+		if err != nil {
+			return err
+		}
+		r.best = weights
+	}
+	if err := r.save(ctx, best); err != nil {
+		return err
+	}
+	if r.job.Hooks.Epoch != nil {
+		return r.job.Hooks.Epoch(p.History)
+	}
+	return nil
+}
+
+// weights returns a copy of what would be exported now.
+func (r *run) weights() (map[string][]float32, error) {
+	if r.average != nil {
+		return cloneWeights(r.average.weights), nil
+	}
+	s, err := r.trainer.State()
+	return s.Weights, err
+}
+
+// due tells whether it is time for a checkpoint inside an epoch.
+func (r *run) due() bool {
+	k := r.cfg.Checkpoint
+	return k.Steps > 0 && r.progress.Updates-r.saved >= int64(k.Steps) || k.Minutes > 0 && time.Since(r.savedAt).Minutes() >= k.Minutes
+}
+
+func (r *run) save(ctx context.Context, best bool) error {
+	r.saved, r.savedAt = r.progress.Updates, time.Now()
+	if r.job.Hooks.Save == nil {
+		return nil
+	}
+	s, err := r.trainer.State()
+	if err != nil {
+		return err
+	}
+	c := &Checkpoint{State: s, Progress: r.progress.clone()}
+	if r.average != nil {
+		c.Average = cloneWeights(r.average.weights)
+	}
+	if err := r.job.Hooks.Save(context.WithoutCancel(ctx), c, best); err != nil {
+		return fmt.Errorf("train: checkpoint at step %d: %w", r.progress.Updates, err)
+	}
+	return nil
+}
+
+// interrupted saves what is not saved yet.
+func (r *run) interrupted(ctx context.Context) error {
+	err := fmt.Errorf("%w at step %d: %w", ErrInterrupted, r.progress.Updates, context.Cause(ctx))
+	if r.progress.Updates == max(r.saved, 0) {
+		return err
+	}
+	return errors.Join(err, r.save(ctx, false))
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// window is the mean of the last losses, for people: it is no part of a checkpoint.
+type window struct {
+	values [30]float64
+	n      int
+}
+
+func (w *window) add(v float64) {
+	w.values[w.n%len(w.values)] = v
+	w.n++
+}
+
+func (w *window) mean() float64 {
+	n := min(w.n, len(w.values))
+	sum := 0.0
+	for _, v := range w.values[:n] {
+		sum += v
+	}
+	return sum / float64(max(n, 1))
+}
