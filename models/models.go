@@ -70,7 +70,17 @@ type Precision string
 const (
 	F32  Precision = "f32"
 	BF16 Precision = "bf16"
+	// INT8 is for models that package quantise made; what is not a convolution runs in the fastest other precision.
+	INT8 Precision = "int8"
 )
+
+// orF32 returns F32 for the empty precision.
+func (p Precision) orF32() Precision {
+	if p == "" {
+		return F32
+	}
+	return p
+}
 
 // CompileOptions of Engine.Compile. All but Threads and Streams belong to a recipe.
 type CompileOptions struct {
@@ -132,12 +142,20 @@ func notONNX(err error) *Error {
 }
 
 // Prepare returns the ONNX file that an engine should compile in place of model: equal but for rounding, and
-// faster (onnx.Model.Accelerate; one input channel where opts say so). It is model itself where there is nothing to gain.
+// faster (onnx.Model.Accelerate; one input channel where opts say so). It is model itself where there is nothing to gain. A quantised model
+// without an Int8Record, or in another precision than INT8, is an *Error with CodePrecision, and so is INT8 for any other.
 // An engine that calls it must name onnx.RewriteVersion in its Identity.
 func Prepare(model []byte, opts *CompileOptions) ([]byte, error) {
 	m, err := onnx.Parse(model)
 	if err != nil {
 		return nil, notONNX(err)
+	}
+	var precision Precision
+	if opts != nil {
+		precision = opts.Precision
+	}
+	if err := checkInt8(model, m, precision); err != nil {
+		return nil, err
 	}
 	changed := m.Accelerate() > 0
 	if opts != nil && opts.EqualChannels && m.SumInputChannels() {

@@ -61,7 +61,7 @@ func start(path string) (*Engine, error) {
 	if err != nil {
 		return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("OpenVINO does not load: %v", err), Remedy: remedy, Err: err}
 	}
-	e := &Engine{lib: lib, precisions: []models.Precision{models.F32}}
+	e := &Engine{lib: lib, precisions: []models.Precision{models.INT8, models.F32}}
 	if e.core, err = lib.newCore(); err != nil {
 		return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("OpenVINO does not start: %v", err), Remedy: remedy, Err: err}
 	}
@@ -70,7 +70,7 @@ func start(path string) (*Engine, error) {
 		return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("OpenVINO has no CPU device: %v", err), Remedy: remedy, Err: err}
 	}
 	if slices.Contains(strings.Fields(able), "BF16") {
-		e.precisions = []models.Precision{models.BF16, models.F32}
+		e.precisions = []models.Precision{models.INT8, models.BF16, models.F32}
 	}
 	version, err := lib.version()
 	if err != nil {
@@ -129,6 +129,9 @@ func (e *Engine) properties(o *models.CompileOptions) ([]string, error) {
 	if !slices.Contains(e.precisions, precision) {
 		return nil, &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, this processor has %q", precision, e.precisions),
 			Remedy: "choose precision f32"}
+	}
+	if precision == models.INT8 { // the file says what is int8; this is for the rest
+		precision = e.precisions[1]
 	}
 	threads := o.Threads
 	if threads <= 0 {

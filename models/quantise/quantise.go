@@ -89,4 +89,3 @@ func observe(ctx context.Context, engine models.Engine, model []byte, samples it
 	}
 	return ranges, nil
 }
-
