@@ -1,12 +1,14 @@
-// Package modelstest is the conformance suite of models.Engine: every engine's tests must call Run, which
-// compares it with values that PyTorch computed and checks the promises of the interface's comments.
+// Package modelstest is the conformance suite of models.Engine and models.TrainingEngine: every engine's tests must call
+// Run, and RunTraining if it trains. They compare it with values that PyTorch computed and check the promises of the
+// interfaces' comments.
+//
+// The suite must hold no answer of our own making: all stored values come from PyTorch, and onnxruntime agrees with them.
 package modelstest
 
 import (
 	"bytes"
 	"context"
 	"embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/onnx"
 )
 
 //go:embed testdata/*.onnx testdata/*.npy
@@ -36,17 +39,30 @@ func Model(t testing.TB, name string) []byte {
 	return b
 }
 
-// Run runs the suite.
-func Run(t *testing.T, e models.Engine) {
+// Run runs the suite. except names cases of operators that the engine answers otherwise than PyTorch and onnxruntime; the
+// caller must say why.
+func Run(t *testing.T, e models.Engine, except ...string) {
 	s := suite{e}
 	t.Run("says who it is", s.identity)
 	for _, precision := range e.Precisions() {
+		if precision == models.INT8 {
+			t.Run("int8 is for quantised models of recorded accuracy", s.int8)
+			continue
+		}
 		for _, name := range []string{"unet", "unet_bn", "ports"} {
 			t.Run(fmt.Sprintf("%s in %s agrees with PyTorch", name, precision), func(t *testing.T) {
 				s.agrees(t, name, &models.CompileOptions{Precision: precision, Threads: 2})
 			})
 		}
 		t.Run(fmt.Sprintf("one channel for equal channels in %s", precision), func(t *testing.T) { s.equalChannels(t, precision) })
+	}
+	for _, name := range cases(t) {
+		t.Run(name, func(t *testing.T) {
+			if slices.Contains(except, name) {
+				t.Skip("the engine answers otherwise")
+			}
+			s.stored(t, load(t, name))
+		})
 	}
 	t.Run("streams give what one call gives", s.streams)
 	t.Run("refuses buffers that do not fit", s.buffers)
@@ -100,6 +116,25 @@ func (s suite) agrees(t *testing.T, name string, opts *models.CompileOptions) {
 	}
 }
 
+// stored compares the outputs of a network around one operator, or a whole one, in float32.
+func (s suite) stored(t *testing.T, c *stored) {
+	if c.TrainingOnly {
+		t.Skip("a file for training only")
+	}
+	n, err := s.engine.Compile(t.Context(), c.model, &models.CompileOptions{Precision: models.F32, Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNow(t, n)
+	got := buffers(n.Outputs())
+	if err := n.Infer(t.Context(), fillAll(c.Batches[0].Inputs), got); err != nil {
+		t.Fatal(err)
+	}
+	for k := range got {
+		c.compare(t, fmt.Sprintf("eval%d", k), got[k])
+	}
+}
+
 func (s suite) equalChannels(t *testing.T, precision models.Precision) {
 	for _, name := range []string{"unet", "unet_bn"} {
 		n := s.compile(t, name, &models.CompileOptions{Precision: precision, EqualChannels: true})
@@ -112,6 +147,57 @@ func (s suite) equalChannels(t *testing.T, precision models.Precision) {
 		if d := distance(got[0], want[0]); !(d <= tolerance[precision]) {
 			t.Errorf("%s: output is off by %g", name, d)
 		}
+	}
+}
+
+func (s suite) int8(t *testing.T) {
+	quantise := func(record bool) []byte {
+		m, err := onnx.Parse(Model(t, "unet"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ranges := map[string]onnx.Range{}
+		for _, name := range m.QuantisationPoints() {
+			ranges[name] = onnx.Range{Min: 0, Max: 4} // wide enough for what comes after a ReLU here
+		}
+		if _, err := m.Quantise(ranges); err != nil {
+			t.Fatal(err)
+		}
+		file := m.Bytes()
+		if record {
+			if file, err = models.WithInt8Record(file, models.Int8Record{Measure: "none"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return file
+	}
+	for _, c := range []struct {
+		name      string
+		model     []byte
+		precision models.Precision
+	}{
+		{"float model", Model(t, "unet"), models.INT8},
+		{"quantised, no record", quantise(false), models.INT8},
+		{"quantised, in f32", quantise(true), models.F32},
+	} {
+		_, err := s.engine.Compile(t.Context(), c.model, &models.CompileOptions{Precision: c.precision})
+		wantCode(t, c.name, models.CodePrecision, err)
+	}
+	n, err := s.engine.Compile(t.Context(), quantise(true), &models.CompileOptions{Precision: models.INT8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNow(t, n)
+	inputs, want, got := values(t, "unet", "in", n.Inputs()), values(t, "unet", "out", n.Outputs()), buffers(n.Outputs())
+	if err := n.Infer(t.Context(), inputs, got); err != nil {
+		t.Fatal(err)
+	}
+	mean := 0.0
+	for i := range want[0] {
+		mean += math.Abs(float64(got[0][i]-want[0][i])) / float64(len(want[0]))
+	}
+	if !(mean < 0.05) {
+		t.Errorf("mean difference from PyTorch is %g", mean)
 	}
 }
 
@@ -250,11 +336,7 @@ func values(t *testing.T, name, kind string, ports []models.Port) [][]float32 {
 		if ports != nil && (k >= len(ports) || !slices.Equal(ports[k].Shape, a.Shape)) {
 			t.Fatalf("%s: ports %v, want %s %d to be %v", name, ports, kind, k, a.Shape)
 		}
-		v := make([]float32, len(a.Data)/4)
-		for i := range v {
-			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(a.Data[4*i:]))
-		}
-		all = append(all, v)
+		all = append(all, floats(a))
 	}
 	if ports != nil && len(all) != len(ports) {
 		t.Fatalf("%s: %d ports, want %d", name, len(ports), len(all))
