@@ -75,7 +75,7 @@ type LossKind string
 const (
 	// Dice is 1 − (2·Σpt + s)/(Σp + Σt + s) over the whole flattened batch, p being probabilities.
 	Dice LossKind = "dice"
-	// BCE is Σ w·bce(p, t) / Σ w, p being probabilities; logarithms are bounded at −100, as PyTorch does. An engine should
+	// BCE is Σ v·bce(p, t) / Σ v, p being probabilities, v = w·(1 + (PositiveWeight − 1)·t); logarithms are bounded at −100, as PyTorch does. An engine should
 	// compute it from the logits where the output is a Sigmoid's.
 	BCE LossKind = "bce"
 	// BCELogits is the same, p being logits.
