@@ -117,30 +117,41 @@ Exit status of every command: 0 all good, 1 failed, 2 wrong usage,
 	root.SetErr(stderr)
 	root.PersistentFlags().BoolVar(&verbose, "verbose", false, "log what the runner does")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage("%w; see 'cspine %s --help'", err, c.Name())
+		return usage("%w; see '%s --help'", err, c.CommandPath())
 	})
-	root.AddCommand(newPrepare(), newExport(), newInspect(), newPhantom())
-	for _, c := range root.Commands() {
-		if c.Args == nil {
-			c.Args = cobra.NoArgs
-		}
-		args := c.Args
-		c.Args = func(c *cobra.Command, given []string) error {
-			if err := args(c, given); err != nil {
-				return usage("%w; see 'cspine %s --help'", err, c.Name())
+	root.AddCommand(newPrepare(), newExport(), newInspect(), newPhantom(), newModel())
+	asUsage(root)
+	return root
+}
+
+// asUsage makes wrong arguments of every command below c an error of usage. A command that only groups others prints
+// its help where none of them is named.
+func asUsage(c *cobra.Command) {
+	path := c.CommandPath()
+	if c.HasSubCommands() {
+		c.Args = func(_ *cobra.Command, given []string) error {
+			if len(given) > 0 {
+				return usage("there is no command %q; see '%s --help'", given[0], path)
 			}
 			return nil
 		}
+		c.RunE = func(c *cobra.Command, _ []string) error {
+			_ = c.Help()
+			return &exitError{code: exitUsage}
+		}
+		for _, below := range c.Commands() {
+			asUsage(below)
+		}
+		return
 	}
-	root.Args = func(_ *cobra.Command, given []string) error {
-		if len(given) > 0 {
-			return usage("there is no command %q; see 'cspine --help'", given[0])
+	args := c.Args
+	if args == nil {
+		args = cobra.NoArgs
+	}
+	c.Args = func(c *cobra.Command, given []string) error {
+		if err := args(c, given); err != nil {
+			return usage("%w; see '%s --help'", err, path)
 		}
 		return nil
 	}
-	root.RunE = func(c *cobra.Command, _ []string) error {
-		_ = c.Help()
-		return &exitError{code: exitUsage}
-	}
-	return root
 }
