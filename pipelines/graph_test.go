@@ -55,6 +55,9 @@ func TestGraphs(t *testing.T) {
 		{"prepare-labels.golden", func(s beam.Scope) {
 			Prepare(s, PrepareOptions{Site: site, Run: "run", ID: "1", Shard: shard.Layout{Buckets: 4}})
 		}},
+		{"prepare-segmentation.golden", func(s beam.Scope) {
+			PrepareSegmentation(s, PrepareOptions{Site: site, Run: "run", ID: "1", Shard: shard.Layout{Buckets: 4}})
+		}},
 	} {
 		p, s := beam.NewPipelineWithRoot()
 		c.build(s)

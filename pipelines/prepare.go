@@ -41,15 +41,49 @@ type PrepareOptions struct {
 //
 // and, from the outcomes of them all, the run's manifest and its quarantine list.
 func Prepare(s beam.Scope, o PrepareOptions) {
+	masked, outcomes := masks(s, o)
+	boxed, boxing := beam.ParDo2(s.Scope("boxes"), &crop.BoxesFn{Site: o.Site, Options: o.Boxes}, masked)
+	samples, cropping := beam.ParDo2(s.Scope("crop"), &crop.DoFn{Site: o.Site, Buckets: o.Shard.Buckets}, beam.Reshuffle(s, boxed))
+	shards, sharding := beam.ParDo2(s.Scope("shard"), &shard.DoFn{Site: o.Site, Layout: o.Shard}, beam.GroupByKey(s, samples))
+	publish(s, o, shard.Crops, shards)
+	record(s.Scope("manifest"), o, beam.Flatten(s, append(outcomes, boxing, cropping, sharding)...))
+}
+
+// PrepareSegmentation builds the pipeline from raw studies to a data set that a segmenter is trained on,
+// volumes with label maps:
+//
+//	list → index → resample → segment → labelmap → shard → data set
+//
+// and, from the outcomes of them all, the run's manifest and its quarantine list. With o.Model's zero value
+// the studies without a label file are skipped.
+func PrepareSegmentation(s beam.Scope, o PrepareOptions) {
+	masked, outcomes := masks(s, o)
+	samples, labelling := beam.ParDo2(s.Scope("labelmap"), &segment.LabelMapFn{Site: o.Site, Buckets: o.Shard.Buckets}, masked)
+	shards, sharding := beam.ParDo2(s.Scope("shard"), &shard.SegmentationFn{Site: o.Site, Layout: o.Shard}, beam.GroupByKey(s, samples))
+	publish(s, o, shard.Segmentations, shards)
+	record(s.Scope("manifest"), o, beam.Flatten(s, append(outcomes, labelling, sharding)...))
+}
+
+// PrepareSteps lists the steps of a task's pipeline in order.
+func PrepareSteps(task string) []string {
+	if task == shard.Segmentations {
+		return []string{"index", "resample", "segment", "labelmap", "shard"}
+	}
+	return []string{"index", "resample", "segment", "boxes", "crop", "shard"}
+}
+
+// masks goes as far as all tasks have in common: to the studies with their volumes and masks.
+func masks(s beam.Scope, o PrepareOptions) (masked beam.PCollection, outcomes []beam.PCollection) {
 	listed := beam.ParDo(s.Scope("list"), &ingest.ListFn{Site: o.Site, Only: o.Only}, beam.Impulse(s))
 	indexed, indexing := beam.ParDo2(s.Scope("index"), &ingest.IndexFn{Site: o.Site, Options: o.Ingest}, beam.Reshuffle(s, listed))
 	sampled, resampling := beam.ParDo2(s.Scope("resample"), resample.NewDoFn(o.Site, o.Resample), beam.Reshuffle(s, indexed))
 	masked, segmenting := segmenter(s.Scope("segment"), o, beam.Reshuffle(s, sampled))
-	boxed, boxing := beam.ParDo2(s.Scope("boxes"), &crop.BoxesFn{Site: o.Site, Options: o.Boxes}, masked)
-	samples, cropping := beam.ParDo2(s.Scope("crop"), &crop.DoFn{Site: o.Site, Buckets: o.Shard.Buckets}, beam.Reshuffle(s, boxed))
-	shards, sharding := beam.ParDo2(s.Scope("shard"), &shard.DoFn{Site: o.Site, Layout: o.Shard}, beam.GroupByKey(s, samples))
-	beam.ParDo0(s.Scope("dataset"), &shard.DatasetFn{Site: o.Site, Name: o.Run}, beam.GroupByKey(s, shards))
-	record(s.Scope("manifest"), o, beam.Flatten(s, indexing, resampling, segmenting, boxing, cropping, sharding))
+	return masked, []beam.PCollection{indexing, resampling, segmenting}
+}
+
+// publish makes a data set of shards.
+func publish(s beam.Scope, o PrepareOptions, task string, shards beam.PCollection) {
+	beam.ParDo0(s.Scope("dataset"), &shard.DatasetFn{Site: o.Site, Name: o.Run, Task: task}, beam.GroupByKey(s, shards))
 }
 
 func segmenter(s beam.Scope, o PrepareOptions, studies beam.PCollection) (masked, outcomes beam.PCollection) {

@@ -47,13 +47,26 @@ type Sample struct {
 	ZPositions            []int // the slices of the study at the crop's positions
 }
 
+// Labelled is a study's volume with its label map, on its way into a segmentation shard.
+type Labelled struct {
+	Folder, UID string
+
+	Volume, Labels, Segmenter string
+	Shape                     []int     // of both: rows, columns, slices
+	SpacingMM                 []float64 // of their axes
+	Voxels                    []int     // of each label, background first
+}
+
 func init() {
 	beam.RegisterType(reflect.TypeFor[Study]())
 	beam.RegisterType(reflect.TypeFor[Sample]())
+	beam.RegisterType(reflect.TypeFor[Labelled]())
 	beam.RegisterType(reflect.TypeFor[artifacts.Row]())
 	register.Emitter1[Study]()
 	register.Emitter1[artifacts.Row]()
 	register.Emitter2[int, Sample]()
+	register.Emitter2[int, Labelled]()
 	register.Iter1[Sample]()
+	register.Iter1[Labelled]()
 	register.Iter1[artifacts.Row]()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms/crop"
 	"github.com/cspine/cspine/transforms/ingest"
+	"github.com/cspine/cspine/transforms/segment"
 )
 
 // exported says which step makes what --what names.
@@ -138,7 +139,7 @@ func (e *exportFlags) image(ctx context.Context, store *artifacts.Store, rows []
 	case "volumes":
 		return grey(a.Data, a.Shape, index.Grid(a.Shape[0], a.Shape[1], a.Shape[2])), nil
 	case "masks":
-		return grey(levelsOf(a), a.Shape[1:], index.Grid(a.Shape[1], a.Shape[2], a.Shape[3])), nil
+		return grey(segment.LabelMap(a).Data, a.Shape[1:], index.Grid(a.Shape[1], a.Shape[2], a.Shape[3])), nil
 	}
 	box, err := boxOf(ctx, store, rows, row)
 	if err != nil {
@@ -195,24 +196,6 @@ func columnsFirst(m volume.Affine) volume.Affine {
 		m[i][0], m[i][1] = m[i][1], m[i][0]
 	}
 	return m
-}
-
-// levelsOf turns probabilities [levels, …] into one label image: the most probable level above one half,
-// from 1, and 0 elsewhere.
-func levelsOf(mask *npy.Array) []uint8 {
-	voxels := len(mask.Data) / mask.Shape[0]
-	labels, best := make([]uint8, voxels), make([]uint8, voxels)
-	for i := range best {
-		best[i] = 127
-	}
-	for level := range mask.Shape[0] {
-		for i, p := range mask.Data[level*voxels : (level+1)*voxels] {
-			if p > best[i] {
-				best[i], labels[i] = p, uint8(level+1)
-			}
-		}
-	}
-	return labels
 }
 
 // cropImage turns [positions, channels, rows, columns] into columns, rows, positions, channels.

@@ -22,6 +22,7 @@ import (
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/picture"
 	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/shard"
 )
 
@@ -279,10 +280,14 @@ func describeModel(out io.Writer, data []byte) error {
 func describeParquet(out io.Writer, data []byte) error {
 	if rows, err := artifacts.ReadManifest(data); err == nil && len(rows) > 0 && rows[0].Step != "" {
 		fmt.Fprintf(out, "manifest    %d rows\n", len(rows))
-		summarise(rows, 0).print(out)
+		summarise(rows, manifest.Steps, 0).print(out)
 		return nil
 	}
-	r, err := shard.Open(bytes.NewReader(data), int64(len(data)))
+	file, size := bytes.NewReader(data), int64(len(data))
+	if r, err := shard.OpenSegmentations(file, size); err == nil {
+		return r.Describe(out)
+	}
+	r, err := shard.Open(file, size)
 	if err != nil {
 		return err
 	}

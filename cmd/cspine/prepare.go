@@ -26,7 +26,7 @@ import (
 )
 
 type prepareFlags struct {
-	data, store, segmenter, precision, name, runner, config, pictures string
+	task, data, store, segmenter, precision, name, runner, config, pictures string
 
 	only      []string
 	beamFlags []string
@@ -46,14 +46,19 @@ Every step's output is an artifact of the store. What is there already, from
 whichever run, is not computed again. The data set lies in the store under
 datasets/NAME: shard-*.parquet and manifest.json.
 
+With --task segmentation it makes what a segmenter is trained on: the volumes of
+the studies that have label files, with a label map each.
+
 A study that can't be trusted goes into quarantine with a reason and a remedy;
 the others go on. Exit status: 0 all good, 1 failed, 2 wrong usage, 3 done, but
 some studies went into quarantine.`,
 		Example: `  cspine prepare --data rsna2022 --store store --segmenter unet.onnx --run first
-  cspine prepare --data s3://bucket/rsna2022 --store s3://bucket/cspine --segmenter labels --run truth`,
+  cspine prepare --data s3://bucket/rsna2022 --store s3://bucket/cspine --segmenter labels --run truth
+  cspine prepare --task segmentation --data rsna2022 --store store --run masks`,
 		RunE: func(c *cobra.Command, _ []string) error { return p.run(c) },
 	}
 	f := c.Flags()
+	f.StringVar(&p.task, "task", shard.Crops, "what to make: crops, or segmentation (volumes and label maps)")
 	f.StringVar(&p.data, "data", "", "folder or bucket URL of the studies")
 	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
 	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, or 'labels' to take segmentations/<study>.nii")
@@ -71,6 +76,18 @@ some studies went into quarantine.`,
 var runName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func (p *prepareFlags) check() error {
+	switch p.task {
+	case shard.Crops:
+	case shard.Segmentations:
+		if p.segmenter == "" {
+			p.segmenter = "labels"
+		}
+		if p.segmenter != "labels" {
+			return usage("--segmenter %q: a segmenter is trained on label files; leave the flag out", p.segmenter)
+		}
+	default:
+		return usage("--task %q is not one of %s, %s", p.task, shard.Crops, shard.Segmentations)
+	}
 	for _, f := range []struct{ flag, value, what string }{
 		{"--data", p.data, "where the studies lie"},
 		{"--store", p.store, "where artifacts are kept"},
@@ -122,12 +139,16 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 		Ingest: cfg.Ingest, Resample: cfg.Resample, Model: model, Boxes: cfg.Boxes, Shard: cfg.Shard,
 	}
 	if opts.Shard.Buckets == 0 {
-		opts.Shard.Buckets = shard.Buckets(len(studies))
+		opts.Shard.Buckets = shard.Buckets(p.task, len(studies))
 	}
 	start := time.Now()
 	if err := p.watch(c.ErrOrStderr(), len(studies), opts.Shard.Buckets, func() error {
 		return pipelines.Run(ctx, p.runner, p.beamFlags, func(s beam.Scope) error {
-			pipelines.Prepare(s, opts)
+			if p.task == shard.Segmentations {
+				pipelines.PrepareSegmentation(s, opts)
+			} else {
+				pipelines.Prepare(s, opts)
+			}
 			return nil
 		})
 	}); err != nil {
@@ -183,14 +204,15 @@ func (p *prepareFlags) model(ctx context.Context, store *artifacts.Store, m segm
 func (p *prepareFlags) watch(out io.Writer, studies, shards int, run func() error) error {
 	bars := newProgress(out, p.json)
 	steps := map[string]*stepProgress{}
-	for _, name := range manifest.Steps {
+	names := pipelines.PrepareSteps(p.task)
+	for _, name := range names {
 		total := studies
 		if name == "shard" {
 			total = shards
 		}
 		steps[name] = bars.step(name, total)
 	}
-	counter := newStudyCounter(func(step string) { steps[step].add() })
+	counter := newStudyCounter(names, func(step string) { steps[step].add() })
 	stop := transforms.Observe(counter.observe)
 	err := run()
 	stop()
@@ -207,7 +229,7 @@ func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artif
 	if err != nil {
 		return err
 	}
-	s := summarise(rows, seconds)
+	s := summarise(rows, pipelines.PrepareSteps(p.task), seconds)
 	s.Run, s.Manifest, s.Dataset = opts.Run, manifest.Key(opts.Run, opts.ID), shard.Dir(opts.Run)
 	if p.json {
 		enc := json.NewEncoder(out)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/transforms"
-	"github.com/cspine/cspine/transforms/manifest"
 )
 
 // summary is what a run did.
@@ -19,6 +18,7 @@ type summary struct {
 	Skipped     int           `json:"skipped"`
 	Quarantined int           `json:"quarantined"`
 	Crops       int           `json:"crops"`
+	Volumes     int           `json:"labelled_volumes"`
 	NotFound    int           `json:"vertebrae_not_found"`
 	Hits        int           `json:"hits"`
 	Misses      int           `json:"misses"`
@@ -49,11 +49,11 @@ type refused struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// summarise counts the rows of a manifest.
-func summarise(rows []artifacts.Row, seconds float64) *summary {
+// summarise counts the rows of a manifest of a run of these steps.
+func summarise(rows []artifacts.Row, names []string, seconds float64) *summary {
 	s := &summary{Seconds: seconds, Quarantine: []refused{}, Warnings: []refused{}}
 	steps := map[string]*stepSummary{}
-	for _, name := range manifest.Steps {
+	for _, name := range names {
 		steps[name] = &stepSummary{Step: name}
 	}
 	studies := map[string]bool{}
@@ -81,8 +81,11 @@ func summarise(rows []artifacts.Row, seconds float64) *summary {
 		if step == nil {
 			continue
 		}
-		if row.Step == "crop" {
+		switch row.Step {
+		case "crop":
 			s.Crops++
+		case "labelmap":
+			s.Volumes++
 		}
 		if row.Hit {
 			s.Hits++
@@ -101,15 +104,18 @@ func summarise(rows []artifacts.Row, seconds float64) *summary {
 	if s.Studies > 0 {
 		s.PerStudy = seconds / float64(s.Studies)
 	}
-	for _, name := range manifest.Steps {
+	for _, name := range names {
 		s.Steps = append(s.Steps, *steps[name])
 	}
 	return s
 }
 
 func (s *summary) print(out io.Writer) {
-	fmt.Fprintf(out, "\n%d studies: %d done, %d skipped, %d in quarantine; %d crops, %d vertebrae not found\n",
-		s.Studies, s.Done, s.Skipped, s.Quarantined, s.Crops, s.NotFound)
+	made := fmt.Sprintf("%d crops, %d vertebrae not found", s.Crops, s.NotFound)
+	if s.Volumes > 0 {
+		made = fmt.Sprintf("%d volumes with label maps", s.Volumes)
+	}
+	fmt.Fprintf(out, "\n%d studies: %d done, %d skipped, %d in quarantine; %s\n", s.Studies, s.Done, s.Skipped, s.Quarantined, made)
 	if s.Misses == 0 {
 		fmt.Fprintf(out, "nothing to do: all %d artifacts were there already (%.1f s)\n", s.Hits, s.Seconds)
 	} else {
@@ -122,8 +128,8 @@ func (s *summary) print(out io.Writer) {
 		}
 		_ = t.Flush()
 	}
-	if s.Crops == 0 {
-		fmt.Fprintln(out, "no crops, so no data set was written")
+	if s.Crops+s.Volumes == 0 {
+		fmt.Fprintln(out, "no samples, so no data set was written")
 	} else if s.Dataset != "" {
 		fmt.Fprintln(out, "data set:", s.Dataset)
 	}
@@ -150,13 +156,14 @@ func list(out io.Writer, title string, entries []refused) {
 // studyCounter counts, per step, the studies that have passed it: a step may report several rows of one
 // study, and a refused study passes no later step.
 type studyCounter struct {
-	mu   sync.Mutex
-	seen map[[2]string]bool
-	add  func(step string)
+	steps []string
+	mu    sync.Mutex
+	seen  map[[2]string]bool
+	add   func(step string)
 }
 
-func newStudyCounter(add func(step string)) *studyCounter {
-	return &studyCounter{seen: map[[2]string]bool{}, add: add}
+func newStudyCounter(steps []string, add func(step string)) *studyCounter {
+	return &studyCounter{steps: steps, seen: map[[2]string]bool{}, add: add}
 }
 
 func (c *studyCounter) observe(row artifacts.Row) {
@@ -166,7 +173,7 @@ func (c *studyCounter) observe(row artifacts.Row) {
 	if row.Verdict == transforms.Refused || row.Verdict == transforms.Skipped {
 		// The study is through with all that would have followed, but for the shards.
 		passed = nil
-		for _, step := range manifest.Steps[:len(manifest.Steps)-1] {
+		for _, step := range c.steps[:len(c.steps)-1] {
 			if len(passed) > 0 || step == row.Step {
 				passed = append(passed, step)
 			}

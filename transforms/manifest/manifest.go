@@ -119,5 +119,5 @@ func sorted(next func(*artifacts.Row) bool) []artifacts.Row {
 // order is the place of a step in the pipeline.
 func order(step string) int { return slices.Index(Steps, step) }
 
-// Steps lists the steps in the order in which a study passes them.
-var Steps = []string{"index", "resample", "segment", "boxes", "crop", "shard"}
+// Steps lists the steps of all pipelines in the order in which a study passes them.
+var Steps = []string{"index", "resample", "segment", "labelmap", "boxes", "crop", "shard"}

@@ -23,12 +23,14 @@ func draw(salt, studyUID string, n int) int {
 }
 
 // Buckets returns into how many shards a data set of that many studies goes: the least power of two that
-// keeps a shard at about 256 MiB, for 7 crops of 4.5 MB a study at 0.4 of their size. Since it is a power
-// of two, few more studies change it never or double it.
-func Buckets(studies int) int {
-	const perShard = 256 << 20 / (7 * 15 * 6 * 224 * 224 * 4 / 10) // 21 studies
+// keeps a shard at about 256 MiB. Since it is a power of two, few more studies change it never or double it.
+func Buckets(task string, studies int) int {
+	perStudy := 7 * 15 * 6 * 224 * 224 * 4 / 10 // 7 crops of 4.5 MB at 0.4 of their size
+	if task == Segmentations {
+		perStudy = 128 * 128 * 128 * 6 / 10 // a volume at half its size, a label map at little
+	}
 	n := 1
-	for n*perShard < studies {
+	for n*(256<<20/perStudy) < studies {
 		n *= 2
 	}
 	return n

@@ -28,7 +28,7 @@ func TestChangedTensorsAreCorrupt(t *testing.T) {
 	if _, err := r.Info(0); err != nil {
 		t.Fatal(err)
 	}
-	p := r.groups[0].pages[0]
+	p := r.groups[0].pages[0][0]
 	for _, at := range []int64{p.offset, p.offset + 20, p.offset + p.header.stored - 1} {
 		spoilt := bytes.Clone(file)
 		spoilt[at] ^= 4
@@ -84,7 +84,7 @@ func readAll(t *testing.T, file []byte) {
 			if s, err = r.Read(i, nil); err != nil {
 				break
 			}
-			if err := s.validate(); err != nil {
+			if err := validate(&s); err != nil {
 				t.Errorf("read a sample that could not be written: %v", err)
 			}
 		}

@@ -50,13 +50,13 @@ func TestFoldsAreIndependentOfBuckets(t *testing.T) {
 func TestBucketsDouble(t *testing.T) {
 	last := 1
 	for studies := range 5000 {
-		n := Buckets(studies)
+		n := Buckets(Crops, studies)
 		if bits.OnesCount(uint(n)) != 1 || n != last && n != 2*last {
 			t.Fatalf("%d studies go into %d shards, one fewer into %d", studies, n, last)
 		}
 		last = n
 	}
-	if n := Buckets(2019); n != 128 {
+	if n := Buckets(Crops, 2019); n != 128 {
 		t.Errorf("2,019 studies go into %d shards", n)
 	}
 }
@@ -107,11 +107,11 @@ func TestManifestSumsUpItsShardsInAnyOrder(t *testing.T) {
 	a := NewPart("shard-0000.parquet", 1000, "aa", samples[:4])
 	b := NewPart("shard-0001.parquet", 500, "bb", samples[4:])
 	notFound := map[string]int{"C1": 2, "C7": 1}
-	one, err := NewManifest("demo", []Part{a, b}, notFound).JSON()
+	one, err := NewManifest(Crops, "demo", []Part{a, b}, notFound).JSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := NewManifest("demo", []Part{b, a}, notFound).JSON()
+	other, err := NewManifest(Crops, "demo", []Part{b, a}, notFound).JSON()
 	if err != nil || !bytes.Equal(one, other) {
 		t.Errorf("the order of parts changes the manifest, or %v", err)
 	}
@@ -155,7 +155,7 @@ func TestSchemaIsTheShards(t *testing.T) {
 		got = append(got, c[0])
 	}
 	var want []string
-	for _, c := range schema() {
+	for _, c := range schema(Crops) {
 		want = append(want, c.Name)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

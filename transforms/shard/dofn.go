@@ -24,6 +24,7 @@ import (
 
 func init() {
 	register.DoFn5x1[context.Context, int, func(*transforms.Sample) bool, func(int, string), func(artifacts.Row), error](&DoFn{})
+	register.DoFn5x1[context.Context, int, func(*transforms.Labelled) bool, func(int, string), func(artifacts.Row), error](&SegmentationFn{})
 	register.DoFn3x1[context.Context, int, func(*string) bool, error](&DatasetFn{})
 	register.Emitter2[int, string]()
 	register.Iter1[string]()
@@ -52,7 +53,7 @@ const DuplicateStudy refusal.Code = "duplicate_study"
 // LabelsKey is where a data set keeps its labels.
 const LabelsKey = "train.csv"
 
-// DoFn writes one shard from the samples of its bucket.
+// DoFn writes one shard of crops from the samples of its bucket.
 type DoFn struct {
 	transforms.Site
 	Layout Layout
@@ -67,32 +68,41 @@ func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transf
 	if err != nil {
 		return err
 	}
-	oneAtATime.Lock()
-	defer oneAtATime.Unlock()
-	name := fmt.Sprintf("shard-%05d", bucket)
-	_, err = transforms.Run(ctx, store, "shard", name, outcome, func(r *transforms.Report) error {
+	return one(ctx, store, bucket, emit, outcome, func(r *transforms.Report) (entry, error) {
 		labels, err := readLabels(ctx, data)
 		if err != nil {
-			return transforms.Fatal(err)
+			return entry{}, transforms.Fatal(err)
 		}
 		layout := f.Layout
 		layout.fill()
-		samples := f.collect(r, next)
+		samples := collect(r, next, func(s transforms.Sample) (string, string, int) { return s.UID, s.Folder, s.Level })
 		rows := make([]Sample, 0, len(samples))
-		var crops []string
+		var made []inputs
 		for _, s := range samples {
 			if s.Found {
-				rows, crops = append(rows, describe(s, labels, layout.Folds)), append(crops, s.Crop)
+				rows, made = append(rows, describe(s, labels, layout.Folds)), append(made, inputs{{s.UID + "/" + volume.LevelName(s.Level), s.Crop}})
 			}
 		}
 		e := entry{NotFound: notFound(samples)}
 		if len(rows) > 0 {
-			res, err := f.write(ctx, r, rows, crops)
+			res, err := write(ctx, r, crops, "shard", rows, made)
 			if err != nil {
-				return err
+				return e, err
 			}
-			digest := res.Output.Digest.String()
-			e.set(NewPart(FileName(bucket, layout.Buckets), res.Output.Size, digest, rows))
+			e.set(NewPart(FileName(bucket, layout.Buckets), res.Output.Size, res.Output.Digest.String(), rows))
+		}
+		return e, nil
+	})
+}
+
+// one runs the step that makes one shard, and emits its entry.
+func one(ctx context.Context, store *artifacts.Store, bucket int, emit func(int, string), outcome func(artifacts.Row), do func(*transforms.Report) (entry, error)) error {
+	oneAtATime.Lock()
+	defer oneAtATime.Unlock()
+	_, err := transforms.Run(ctx, store, "shard", fmt.Sprintf("shard-%05d", bucket), outcome, func(r *transforms.Report) error {
+		e, err := do(r)
+		if err != nil {
+			return err
 		}
 		text, err := json.Marshal(e)
 		emit(0, string(text))
@@ -101,33 +111,37 @@ func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transf
 	return err
 }
 
-// collect sorts a bucket's samples, and drops a study that came from a second folder.
-func (f *DoFn) collect(r *transforms.Report, next func(*transforms.Sample) bool) []transforms.Sample {
-	var samples []transforms.Sample
+// collect sorts a bucket's samples, of which key tells UID, folder and level, and drops a study that came
+// from a second folder.
+func collect[T any](r *transforms.Report, next func(*T) bool, key func(T) (uid, folder string, level int)) []T {
+	var samples []T
 	for {
-		var s transforms.Sample
+		var s T
 		if !next(&s) {
 			break
 		}
 		samples = append(samples, s)
 	}
-	slices.SortFunc(samples, func(a, b transforms.Sample) int {
-		return cmp.Or(cmp.Compare(a.UID, b.UID), cmp.Compare(a.Folder, b.Folder), cmp.Compare(a.Level, b.Level))
+	slices.SortFunc(samples, func(a, b T) int {
+		uidA, folderA, levelA := key(a)
+		uidB, folderB, levelB := key(b)
+		return cmp.Or(cmp.Compare(uidA, uidB), cmp.Compare(folderA, folderB), cmp.Compare(levelA, levelB))
 	})
 	home, reported := map[string]string{}, map[string]bool{}
-	return slices.DeleteFunc(samples, func(s transforms.Sample) bool {
-		first, seen := home[s.UID]
+	return slices.DeleteFunc(samples, func(s T) bool {
+		uid, folder, _ := key(s)
+		first, seen := home[uid]
 		if !seen {
-			home[s.UID] = s.Folder
+			home[uid] = folder
 			return false
 		}
-		if s.Folder == first {
+		if folder == first {
 			return false
 		}
-		if !reported[s.Folder] {
-			reported[s.Folder] = true
+		if !reported[folder] {
+			reported[folder] = true
 			r.Row(artifacts.Row{Verdict: transforms.Refused, Reason: string(DuplicateStudy),
-				Detail: fmt.Sprintf("study %s lies in %s and in %s; the first is used", s.UID, first, s.Folder),
+				Detail: fmt.Sprintf("study %s lies in %s and in %s; the first is used", uid, first, folder),
 				Remedy: "remove one of the two folders"})
 		}
 		return true
@@ -136,19 +150,19 @@ func (f *DoFn) collect(r *transforms.Report, next func(*transforms.Sample) bool)
 
 // entry is what DatasetFn must know of one bucket.
 type entry struct {
-	Part       *Part // nil where the bucket has no sample
-	Balance    []Balance
-	Segmenters []string
-	NotFound   map[string]int
+	Part            *Part // nil where the bucket has no sample
+	Balance         []Balance
+	Segmenters      []string
+	Found, NotFound map[string]int
 }
 
 func (e *entry) set(p Part) {
-	e.Part, e.Balance, e.Segmenters = &p, p.balance, p.segmenters
+	e.Part, e.Balance, e.Segmenters, e.Found = &p, p.balance, p.segmenters, p.found
 }
 
 func (e *entry) part() Part {
 	p := *e.Part
-	p.balance, p.segmenters = e.Balance, e.Segmenters
+	p.balance, p.segmenters, p.found = e.Balance, e.Segmenters, e.Found
 	return p
 }
 
@@ -195,36 +209,43 @@ func describe(s transforms.Sample, labels map[string]Labels, folds int) Sample {
 	return row
 }
 
-// write makes the shard's file, or finds it.
-func (f *DoFn) write(ctx context.Context, r *transforms.Report, rows []Sample, crops []string) (artifacts.Result, error) {
+// inputs names the artifacts that a row's tensors are, in the order of their columns.
+type inputs []input
+
+type input struct{ name, digest string }
+
+// write makes a shard's file, or finds it. The rows have no tensors yet.
+func write[S any](ctx context.Context, r *transforms.Report, k *kind[S], transform string, rows []S, made []inputs) (artifacts.Result, error) {
 	meta, err := artifacts.DigestOfJSON(rows)
 	if err != nil {
 		return artifacts.Result{}, err
 	}
-	recipe := artifacts.Recipe{Transform: "shard", Version: TransformVersion,
+	recipe := artifacts.Recipe{Transform: transform, Version: TransformVersion,
 		Inputs: []artifacts.Input{{Name: "rows", Digest: meta}}}
-	for i, crop := range crops {
-		d, err := artifacts.ParseDigest(crop)
-		if err != nil {
-			return artifacts.Result{}, err
+	for _, in := range made {
+		for _, i := range in {
+			d, err := artifacts.ParseDigest(i.digest)
+			if err != nil {
+				return artifacts.Result{}, err
+			}
+			recipe.Inputs = append(recipe.Inputs, artifacts.Input{Name: i.name, Digest: d})
 		}
-		recipe.Inputs = append(recipe.Inputs, artifacts.Input{Name: rows[i].StudyUID + "/" + rows[i].Vertebra, Digest: d})
 	}
 	return r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
 		var file bytes.Buffer
-		_, err := Write(&file, load(ctx, r, rows), Options{})
+		_, err := k.write(&file, load(ctx, r, k, rows, made), Options{})
 		return artifacts.Content{Data: file.Bytes(), Encoding: artifacts.Identity}, err
 	})
 }
 
-// ahead is how many crops are read from the store while others are packed.
+// ahead is how many rows are read from the store while others are packed.
 const ahead = 2
 
 // load yields the rows with their tensors, in order.
-func load(ctx context.Context, r *transforms.Report, rows []Sample) iter.Seq2[Sample, error] {
-	return func(yield func(Sample, error) bool) {
+func load[S any](ctx context.Context, r *transforms.Report, k *kind[S], rows []S, made []inputs) iter.Seq2[S, error] {
+	return func(yield func(S, error) bool) {
 		type loaded struct {
-			sample Sample
+			sample S
 			err    error
 		}
 		queue := make(chan chan loaded, ahead)
@@ -232,7 +253,7 @@ func load(ctx context.Context, r *transforms.Report, rows []Sample) iter.Seq2[Sa
 		defer cancel()
 		go func() {
 			defer close(queue)
-			for _, row := range rows {
+			for i, row := range rows {
 				c := make(chan loaded, 1)
 				select {
 				case queue <- c:
@@ -240,8 +261,8 @@ func load(ctx context.Context, r *transforms.Report, rows []Sample) iter.Seq2[Sa
 					return
 				}
 				go func() {
-					sample, err := withTensor(ctx, r, row)
-					c <- loaded{sample, err}
+					err := fill(ctx, r, k.record(&row), made[i])
+					c <- loaded{row, err}
 				}()
 			}
 		}()
@@ -254,13 +275,19 @@ func load(ctx context.Context, r *transforms.Report, rows []Sample) iter.Seq2[Sa
 	}
 }
 
-func withTensor(ctx context.Context, r *transforms.Report, row Sample) (Sample, error) {
-	a, err := r.Tensor(ctx, row.CropDigest)
-	if err != nil {
-		return row, fmt.Errorf("crop %s of study %s: %w", row.Vertebra, row.StudyUID, err)
+// fill reads a row's tensors. Their shapes are the row's, which validate compares with what was read.
+func fill(ctx context.Context, r *transforms.Report, row record, from inputs) error {
+	for i, t := range row.tensors() {
+		a, err := r.Tensor(ctx, from[i].digest)
+		if err != nil {
+			return fmt.Errorf("%s: %w", row.name(), err)
+		}
+		if !slices.Equal(a.Shape, t.shape) {
+			return fmt.Errorf("%s: the artifact has shape %v, not %v", row.name(), a.Shape, t.shape)
+		}
+		*t.data = a.Data
 	}
-	row.Tensor, row.Shape = a.Data, a.Shape
-	return row, nil
+	return nil
 }
 
 // DatasetFn publishes the shards of a run as a data set: files that any Parquet reader can be pointed at,
@@ -268,6 +295,7 @@ func withTensor(ctx context.Context, r *transforms.Report, row Sample) (Sample, 
 type DatasetFn struct {
 	transforms.Site
 	Name string
+	Task string // Crops or Segmentations
 }
 
 // ProcessElement takes the entries of all shards.
@@ -294,7 +322,7 @@ func (f *DatasetFn) ProcessElement(ctx context.Context, _ int, next func(*string
 			absent[vertebra] += n
 		}
 	}
-	m := NewManifest(f.Name, parts, absent)
+	m := NewManifest(f.Task, f.Name, parts, absent)
 	keep := map[string]bool{ManifestFile: true}
 	for _, p := range m.Shards {
 		d, err := artifacts.ParseDigest(p.SHA256)

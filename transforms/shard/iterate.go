@@ -13,39 +13,39 @@ import (
 type ReadOptions struct {
 	// From and To are a half-open range of rows; To 0 is the end.
 	From, To int
-	// Workers is how many tensors are unpacked at a time, 0 for one per CPU. Memory is about
-	// (2·Workers + 2) tensors.
+	// Workers is how many samples are unpacked at a time, 0 for one per CPU. Memory is about
+	// (2·Workers + 2) samples.
 	Workers int
-	// NoTensors leaves Tensor nil and reads none.
+	// NoTensors leaves the tensors nil and reads none.
 	NoTensors bool
-	// Keep gives each tensor memory of its own. Without it a tensor is only valid until the loop asks
+	// Keep gives each sample memory of its own. Without it its tensors are only valid until the loop asks
 	// for the next, whose memory it may become.
 	Keep bool
 }
 
 // Samples iterates over rows in order. The first error ends it; so does the end of ctx.
-func (r *Reader) Samples(ctx context.Context, opts ReadOptions) iter.Seq2[Sample, error] {
-	return func(yield func(Sample, error) bool) {
+func (r *Reader[S]) Samples(ctx context.Context, opts ReadOptions) iter.Seq2[S, error] {
+	return func(yield func(S, error) bool) {
 		to := cmp.Or(opts.To, r.Rows())
 		if opts.From < 0 || to < opts.From || to > r.Rows() {
-			yield(Sample{}, fmt.Errorf("shard: rows %d to %d of %d", opts.From, to, r.Rows()))
+			yield(*new(S), fmt.Errorf("shard: rows %d to %d of %d", opts.From, to, r.Rows()))
 			return
 		}
 		workers := min(cmp.Or(max(opts.Workers, 0), runtime.GOMAXPROCS(0)), to-opts.From)
 		var running sync.WaitGroup
 		defer running.Wait()
-		jobs := make(chan *unpacking, 2*workers)
+		jobs := make(chan *unpacking[S], 2*workers)
 		defer close(jobs)
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		for range workers {
 			running.Go(func() { r.unpack(ctx, jobs, opts.NoTensors) })
 		}
-		var queue []*unpacking
+		var queue []*unpacking[S]
 		var free []*Buffer
 		for next := opts.From; ; {
 			for ; next < to && len(queue) < 2*workers; next++ {
-				u := &unpacking{row: next, done: make(chan struct{})}
+				u := &unpacking[S]{row: next, done: make(chan struct{})}
 				if n := len(free); n > 0 {
 					u.buf, free = free[n-1], free[:n-1]
 				} else if !opts.Keep {
@@ -71,15 +71,15 @@ func (r *Reader) Samples(ctx context.Context, opts ReadOptions) iter.Seq2[Sample
 }
 
 // unpacking is a row on its way out.
-type unpacking struct {
+type unpacking[S any] struct {
 	row    int
 	buf    *Buffer
 	done   chan struct{}
-	sample Sample
+	sample S
 	err    error
 }
 
-func (r *Reader) unpack(ctx context.Context, jobs <-chan *unpacking, noTensors bool) {
+func (r *Reader[S]) unpack(ctx context.Context, jobs <-chan *unpacking[S], noTensors bool) {
 	for u := range jobs {
 		switch {
 		case ctx.Err() != nil:

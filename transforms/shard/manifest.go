@@ -8,16 +8,26 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/cspine/cspine/internal/volume"
 )
 
 // ManifestFile is the manifest's name beside the shards.
 const ManifestFile = "manifest.json"
+
+// The tasks that a data set can be for: what its samples are.
+const (
+	Crops         = "crops"        // Sample
+	Segmentations = "segmentation" // Segmentation
+)
 
 // Manifest is the index of a data set of shards. Equal parts make equal bytes, in whatever order they
 // come.
 type Manifest struct {
 	// Name is the data set's.
 	Name string `json:"name"`
+	// Task is Crops or Segmentations.
+	Task string `json:"task"`
 	// Version is the schema version of every shard.
 	Version string `json:"version"`
 	// Schema lists the shards' columns.
@@ -27,12 +37,12 @@ type Manifest struct {
 	Bytes   int64 `json:"bytes"`
 	Raw     int64 `json:"raw_bytes"`
 	// Segmenters are the digests of the models that made the masks, sorted; more than one means that
-	// studies were prepared apart.
-	Segmenters []string `json:"segmenters"`
-	// Levels says by vertebra how many were found and are samples, and how many were not found.
+	// studies were prepared apart. Of crops only.
+	Segmenters []string `json:"segmenters,omitempty"`
+	// Levels says by vertebra in how many studies it was found, and in how many it was not.
 	Levels map[string]Found `json:"levels"`
-	// Balance counts labels by vertebra and fold, sorted by both.
-	Balance []Balance `json:"balance"`
+	// Balance counts labels by vertebra and fold, sorted by both. Of crops only.
+	Balance []Balance `json:"balance,omitempty"`
 	Shards  []Part    `json:"shards"`
 }
 
@@ -69,19 +79,14 @@ type Part struct {
 
 	balance    []Balance
 	segmenters []string
+	found      map[string]int // samples by vertebra
 }
 
 // NewPart describes a shard by its samples, whose tensors are not needed.
 func NewPart(file string, size int64, sha256 string, samples []Sample) Part {
-	p := Part{File: file, Samples: len(samples), Bytes: size, SHA256: sha256, Folds: map[int]int{}}
+	p := newPart(crops, file, size, sha256, samples)
 	for i := range samples {
 		s := &samples[i]
-		raw := itemSize[s.DType]
-		for _, d := range s.Shape {
-			raw *= d
-		}
-		p.Raw += int64(raw)
-		p.Folds[s.Fold]++
 		b := Balance{Vertebra: s.Vertebra, Fold: s.Fold}
 		switch {
 		case s.Label == nil:
@@ -93,12 +98,36 @@ func NewPart(file string, size int64, sha256 string, samples []Sample) Part {
 		}
 		p.balance = append(p.balance, b)
 		p.segmenters = append(p.segmenters, s.SegmenterDigest)
+		p.found[s.Vertebra]++
+	}
+	return p
+}
+
+// NewSegmentationPart describes a shard by its samples, whose tensors are not needed.
+func NewSegmentationPart(file string, size int64, sha256 string, samples []Segmentation) Part {
+	p := newPart(segmentations, file, size, sha256, samples)
+	for i := range samples {
+		for level, n := range samples[i].Voxels[1:] {
+			if n > 0 {
+				p.found[volume.LevelName(level)]++
+			}
+		}
+	}
+	return p
+}
+
+func newPart[S any](k *kind[S], file string, size int64, sha256 string, samples []S) Part {
+	p := Part{File: file, Samples: len(samples), Bytes: size, SHA256: sha256, Folds: map[int]int{}, found: map[string]int{}}
+	for i := range samples {
+		r := k.record(&samples[i])
+		p.Raw += raw(r)
+		p.Folds[r.fold()]++
 	}
 	return p
 }
 
 // PartOf describes a shard by reading its small columns.
-func PartOf(file, sha256 string, r *Reader) (Part, error) {
+func PartOf(file, sha256 string, r *Reader[Sample]) (Part, error) {
 	samples := make([]Sample, r.Rows())
 	for i := range samples {
 		var err error
@@ -109,9 +138,9 @@ func PartOf(file, sha256 string, r *Reader) (Part, error) {
 	return NewPart(file, r.size, sha256, samples), nil
 }
 
-// NewManifest makes the manifest of parts. NotFound counts, by vertebra, the studies without it.
-func NewManifest(name string, parts []Part, notFound map[string]int) *Manifest {
-	m := &Manifest{Name: name, Version: Version, Schema: schema(), Levels: map[string]Found{}, Segmenters: []string{}}
+// NewManifest makes the manifest of a data set for task. NotFound counts, by vertebra, the studies without it.
+func NewManifest(task, name string, parts []Part, notFound map[string]int) *Manifest {
+	m := &Manifest{Name: name, Task: task, Version: Version, Schema: schema(task), Levels: map[string]Found{}}
 	m.Shards = slices.SortedFunc(slices.Values(parts), func(a, b Part) int { return cmp.Compare(a.File, b.File) })
 	type cell struct {
 		vertebra string
@@ -131,8 +160,10 @@ func NewManifest(name string, parts []Part, notFound map[string]int) *Manifest {
 			at := cell{b.Vertebra, b.Fold}
 			s := sums[at]
 			sums[at] = Balance{b.Vertebra, b.Fold, s.Fractured + b.Fractured, s.Intact + b.Intact, s.Unknown + b.Unknown}
-			f := m.Levels[b.Vertebra]
-			m.Levels[b.Vertebra] = Found{f.Found + 1, f.NotFound}
+		}
+		for v, n := range p.found {
+			f := m.Levels[v]
+			m.Levels[v] = Found{f.Found + n, f.NotFound}
 		}
 	}
 	slices.Sort(m.Segmenters)
@@ -140,15 +171,20 @@ func NewManifest(name string, parts []Part, notFound map[string]int) *Manifest {
 	m.Balance = slices.SortedFunc(maps.Values(sums), func(a, b Balance) int {
 		return cmp.Or(cmp.Compare(a.Vertebra, b.Vertebra), cmp.Compare(a.Fold, b.Fold))
 	})
-	if m.Balance == nil {
-		m.Balance = []Balance{}
-	}
 	return m
 }
 
 // schema lists the columns in the shard's order.
-func schema() []Column {
+func schema(task string) []Column {
 	const numbers = "list<int32>"
+	if task == Segmentations {
+		return []Column{
+			{Name: "study_uid", Type: "string"}, {Name: "fold", Type: "int32"}, {Name: "shape", Type: numbers}, {Name: "dtype", Type: "string"},
+			{Name: "spacing_mm", Type: "list<float64>"}, {Name: "voxels", Type: numbers}, {Name: "volume_digest", Type: "string"},
+			{Name: "labels_digest", Type: "string"}, {Name: "source_digest", Type: "string"},
+			{Name: "volume", Type: "binary"}, {Name: "mask", Type: "binary"},
+		}
+	}
 	return []Column{
 		{Name: "study_uid", Type: "string"}, {Name: "vertebra", Type: "string"}, {Name: "fold", Type: "int32"},
 		{Name: "label", Type: "int32", Null: true}, {Name: "patient_label", Type: "int32", Null: true},
@@ -170,7 +206,7 @@ func (m *Manifest) JSON() ([]byte, error) {
 
 // ReadManifest reads a manifest's file. What NewPart knows of a shard beyond it is not there any more.
 func ReadManifest(file []byte) (*Manifest, error) {
-	var m Manifest
+	m := Manifest{Task: Crops} // the first manifests named no task
 	d := json.NewDecoder(bytes.NewReader(file))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
@@ -179,28 +215,23 @@ func ReadManifest(file []byte) (*Manifest, error) {
 	if m.Version != Version {
 		return nil, fmt.Errorf("shard: manifest: version %q, this program reads %q", m.Version, Version)
 	}
+	if m.Task != Crops && m.Task != Segmentations {
+		return nil, fmt.Errorf("shard: manifest: task %q is not one of %s, %s", m.Task, Crops, Segmentations)
+	}
 	return &m, nil
 }
 
 // Describe writes what a shard holds, a line per sample.
-func (r *Reader) Describe(w io.Writer) error {
-	if _, err := fmt.Fprintf(w, "shard       version %s, %d samples in %d row groups, %d bytes\n", Version, r.Rows(), len(r.groups), r.size); err != nil {
+func (r *Reader[S]) Describe(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "shard       of %ss, version %s, %d samples in %d row groups, %d bytes\n", r.kind.what, Version, r.Rows(), len(r.groups), r.size); err != nil {
 		return err
-	}
-	word := func(l *int) string {
-		if l == nil {
-			return "-"
-		}
-		return fmt.Sprint(*l)
 	}
 	for i := range r.Rows() {
 		s, err := r.Info(i)
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "%-6d %s %s fold %d label %s patient %s %s %v rows %v columns %v slices %v crop %.12s\n", i, s.StudyUID,
-			s.Vertebra, s.Fold, word(s.Label), word(s.PatientLabel), s.DType, s.Shape, s.Box.Rows, s.Box.Columns, s.Box.Slices, s.CropDigest)
-		if err != nil {
+		if _, err := fmt.Fprintf(w, "%-6d %s\n", i, r.kind.record(&s).line()); err != nil {
 			return err
 		}
 	}

@@ -17,21 +17,22 @@ import (
 )
 
 // Reader reads a shard. It holds the footer, and the small columns of the row groups that were asked for.
-// Its methods may be called concurrently.
-type Reader struct {
+// S is Sample or Segmentation. Its methods may be called concurrently.
+type Reader[S any] struct {
+	kind   *kind[S]
 	source io.ReaderAt
 	size   int64
 	file   *parquet.File
 	first  []int // first[g] is the first row of row group g; one more entry for the end
-	groups []group
+	groups []group[S]
 }
 
 // group is a row group's small columns and where its tensors lie, read when first wanted.
-type group struct {
+type group[S any] struct {
 	once    sync.Once
 	err     error
-	samples []Sample // without tensors
-	pages   []page
+	samples []S      // without tensors
+	pages   [][]page // by tensor and row
 }
 
 // page is one tensor's page.
@@ -40,8 +41,10 @@ type page struct {
 	header pageHeader
 }
 
-// Open reads the footer of a shard of size bytes. R must stay readable while the Reader is used.
-func Open(r io.ReaderAt, size int64) (rd *Reader, err error) {
+// Open reads the footer of a shard of crops, of size bytes. R must stay readable while the Reader is used.
+func Open(r io.ReaderAt, size int64) (*Reader[Sample], error) { return crops.open(r, size) }
+
+func (k *kind[S]) open(r io.ReaderAt, size int64) (rd *Reader[S], err error) {
 	defer recoverCorrupt(&err)
 	if err := checkEnds(r, size); err != nil {
 		return nil, err
@@ -53,10 +56,10 @@ func Open(r io.ReaderAt, size int64) (rd *Reader, err error) {
 	if v, _ := file.Lookup(VersionKey); v != Version {
 		return nil, fmt.Errorf("%w: %s is %q, this program reads %q", ErrCorrupt, VersionKey, v, Version)
 	}
-	if want := parquet.SchemaOf(row{}); !parquet.EqualNodes(file.Schema(), want) {
-		return nil, fmt.Errorf("%w: the columns are not those of version %s", ErrCorrupt, Version)
+	if !parquet.EqualNodes(file.Schema(), k.schema) {
+		return nil, fmt.Errorf("%w: the columns are not those of a %s shard of version %s", ErrCorrupt, k.what, Version)
 	}
-	rd = &Reader{source: r, size: size, file: file, groups: make([]group, len(file.RowGroups())), first: []int{0}}
+	rd = &Reader[S]{kind: k, source: r, size: size, file: file, groups: make([]group[S], len(file.RowGroups())), first: []int{0}}
 	for _, g := range file.RowGroups() {
 		// A row takes more than one byte of the file.
 		if n := g.NumRows(); n < 0 || n > size {
@@ -119,36 +122,46 @@ func recoverCorrupt(err *error) {
 }
 
 // Rows returns how many samples the shard holds.
-func (r *Reader) Rows() int { return r.first[len(r.first)-1] }
+func (r *Reader[S]) Rows() int { return r.first[len(r.first)-1] }
 
 // Info returns sample i without its tensor. Its slices are the Reader's and must not be changed.
-func (r *Reader) Info(i int) (Sample, error) {
+func (r *Reader[S]) Info(i int) (S, error) {
 	g, k, err := r.locate(i)
 	if err != nil {
-		return Sample{}, err
+		return *new(S), err
 	}
 	return g.samples[k], nil
 }
 
-// Buffer is memory for one tensor, to be used again. The zero value is ready.
-type Buffer struct{ b []byte }
+// Buffer is memory for one sample's tensors, to be used again. The zero value is ready.
+type Buffer struct{ b [][]byte }
 
-// Read returns sample i. The tensor lies in buf, until that is used again; with a nil buf it lies in
-// memory of its own. The other slices are the Reader's and must not be changed.
-func (r *Reader) Read(i int, buf *Buffer) (Sample, error) {
+// Read returns sample i. Its tensors lie in buf, until that is used again; with a nil buf they lie in
+// memory of their own. The other slices are the Reader's and must not be changed.
+func (r *Reader[S]) Read(i int, buf *Buffer) (S, error) {
 	g, k, err := r.locate(i)
 	if err != nil {
-		return Sample{}, err
+		return *new(S), err
 	}
 	if buf == nil {
 		buf = new(Buffer)
 	}
 	s := g.samples[k]
-	if s.Tensor, err = r.tensor(g.pages[k], buf); err == nil {
-		err = s.fits(len(s.Tensor))
+	rec := r.kind.record(&s)
+	tensors := rec.tensors()
+	if buf.b == nil {
+		buf.b = make([][]byte, len(tensors))
+	}
+	for n, t := range tensors {
+		if *t.data, err = r.tensor(g.pages[n][k], &buf.b[n]); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = validate(rec)
 	}
 	if err != nil {
-		return Sample{}, fmt.Errorf("row %d: %w", i, corrupt(err))
+		return *new(S), fmt.Errorf("row %d: %w", i, corrupt(err))
 	}
 	return s, nil
 }
@@ -162,7 +175,7 @@ func corrupt(err error) error {
 }
 
 // locate returns row i's group, loaded, and its place there.
-func (r *Reader) locate(i int) (*group, int, error) {
+func (r *Reader[S]) locate(i int) (*group[S], int, error) {
 	if i < 0 || i >= r.Rows() {
 		return nil, 0, fmt.Errorf("shard: row %d of %d", i, r.Rows())
 	}
@@ -176,45 +189,33 @@ func (r *Reader) locate(i int) (*group, int, error) {
 }
 
 // load reads row group n but for its tensors.
-func (r *Reader) load(n int, g *group) (err error) {
+func (r *Reader[S]) load(n int, g *group[S]) (err error) {
 	defer recoverCorrupt(&err)
 	rowGroup := r.file.RowGroups()[n]
 	rows := int(rowGroup.NumRows())
 	metadata := r.file.Metadata().RowGroups[n]
 	// The tensors come first: that each row has a page bounds the rows.
 	leaves := r.file.Schema().Columns()
+	g.pages = make([][]page, len(r.kind.tensors))
 	for i, leaf := range slices.Backward(leaves) {
-		pages, err := r.walk(&metadata.Columns[i].MetaData, rows, leaf[0] == tensorColumn)
+		at := slices.Index(r.kind.tensors, leaf[0])
+		pages, err := r.walk(&metadata.Columns[i].MetaData, rows, at >= 0)
 		if err != nil {
 			return fmt.Errorf("row group %d, column %s: %w", n, leaf[0], err)
 		}
-		if leaf[0] == tensorColumn {
-			g.pages = pages
+		if at >= 0 {
+			g.pages[at] = pages
 		}
 	}
-	list := make([]columns, rows)
-	small := parquet.NewGenericRowGroupReader[columns](rowGroup)
-	defer small.Close()
-	for done := 0; done < rows; {
-		k, err := small.Read(list[done:])
-		done += k
-		if err != nil && (done < rows || !errors.Is(err, io.EOF)) {
-			return fmt.Errorf("row group %d: %w: %w", n, ErrCorrupt, err)
-		}
-	}
-	for i := range list {
-		s, err := list[i].sample()
-		if err != nil {
-			return fmt.Errorf("row group %d: %w", n, err)
-		}
-		g.samples = append(g.samples, s)
+	if g.samples, err = r.kind.small(rowGroup, rows); err != nil {
+		return fmt.Errorf("row group %d: %w", n, err)
 	}
 	return nil
 }
 
 // walk reads the page headers of a column chunk and checks that its pages fill it and claim no more than
 // rows can hold.
-func (r *Reader) walk(c *format.ColumnMetaData, rows int, tensors bool) ([]page, error) {
+func (r *Reader[S]) walk(c *format.ColumnMetaData, rows int, tensors bool) ([]page, error) {
 	at, end := c.DataPageOffset, c.DataPageOffset+c.TotalCompressedSize
 	codec := format.Uncompressed
 	if tensors {
@@ -256,7 +257,7 @@ func holdsOneTensor(h pageHeader) bool {
 }
 
 // tensor reads, checks and unpacks one page into buf.
-func (r *Reader) tensor(p page, buf *Buffer) ([]byte, error) {
+func (r *Reader[S]) tensor(p page, buf *[]byte) ([]byte, error) {
 	packed := packedBuffers.Get().(*bytes.Buffer)
 	defer packedBuffers.Put(packed)
 	packed.Reset()
@@ -269,11 +270,11 @@ func (r *Reader) tensor(p page, buf *Buffer) ([]byte, error) {
 		return nil, fmt.Errorf("%w: checksum of the page at %d", ErrCorrupt, p.offset)
 	}
 	size := int(p.header.uncompressed)
-	if cap(buf.b) < size {
-		buf.b = make([]byte, 0, unzstd.Room(size))
+	if cap(*buf) < size {
+		*buf = make([]byte, 0, unzstd.Room(size))
 	}
 	// The capacity is the limit: a frame that holds more is refused, not grown for.
-	out, err := unzstd.Decode(buf.b[:0], b)
+	out, err := unzstd.Decode((*buf)[:0], b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: page at %d: %w", ErrCorrupt, p.offset, err)
 	}

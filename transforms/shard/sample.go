@@ -1,20 +1,19 @@
-// Package shard keeps vertebra crops in Parquet shards: it writes them, reads them back, and says which
-// study belongs into which shard and fold.
+// Package shard keeps samples in Parquet shards: it writes them, reads them back, and says which study
+// belongs into which shard and fold. There are two kinds of shards: of vertebra crops (Sample), and of
+// volumes with their label maps (Segmentation).
 //
 // A shard must open in any Parquet reader (pyarrow, Hugging Face datasets, DuckDB) with exact tensors:
 // standard encodings and the standard ZSTD codec, nothing of ours. Equal samples must give equal bytes,
 // whatever the number of workers: no time, no host and no random value goes in. One row group holds one
 // study's consecutive samples, one page holds one tensor, so that a reader can fetch any row alone.
 //
-// A Reader reads what Write wrote. Bytes that are not that, whether cut, changed or hostile, must end in
+// A Reader reads what Write or WriteSegmentations wrote. Bytes that are not that, whether cut, changed or hostile, must end in
 // an error that wraps ErrCorrupt, with memory bounded by the file's size and ReadOptions.
 package shard
 
 import (
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 )
 
 // Version is the schema version in a shard's key-value metadata under VersionKey.
@@ -30,7 +29,7 @@ const MaxTensor = 256 << 20
 // maxList is the most numbers a Shape or ZPositions holds; a page must hold no more per row.
 const maxList = 64
 
-// ErrCorrupt is wrapped by every error about bytes that are not a shard Write could have written.
+// ErrCorrupt is wrapped by every error about bytes that are not a shard of the kind asked for.
 var ErrCorrupt = errors.New("shard: corrupt")
 
 // Sample is one row of a shard: one vertebra's crop with what is needed to train on it and to make it
@@ -71,44 +70,31 @@ type Box struct {
 	SourceRows, SourceColumns, SourceSlices [2]int
 }
 
-// itemSize maps element types to bytes.
-var itemSize = map[string]int{"uint8": 1, "int16": 2, "uint16": 2, "float32": 4}
+// crops is the kind of shard that Write writes.
+var crops = kindOf("crop", []string{"tensor"}, func(s *Sample) record { return s },
+	func(s *Sample) row { return row{columns: columnsOf(s), Tensor: s.Tensor} }, (*columns).sample)
 
-// validate says what is wrong with a sample, without anything but its study and vertebra.
-func (s *Sample) validate() error {
-	if err := s.fits(len(s.Tensor)); err != nil {
-		return fmt.Errorf("shard: sample %s of study %s: %w", s.Vertebra, s.StudyUID, err)
+func (s *Sample) study() string     { return s.StudyUID }
+func (s *Sample) fold() int         { return s.Fold }
+func (s *Sample) name() string      { return fmt.Sprintf("sample %s of study %s", s.Vertebra, s.StudyUID) }
+func (s *Sample) tensors() []tensor { return []tensor{{&s.Tensor, s.Shape, s.DType}} }
+
+func (s *Sample) line() string {
+	word := func(l *int) string {
+		if l == nil {
+			return "-"
+		}
+		return fmt.Sprint(*l)
 	}
-	return nil
+	return fmt.Sprintf("%s %s fold %d label %s patient %s %s %v rows %v columns %v slices %v crop %.12s", s.StudyUID, s.Vertebra, s.Fold,
+		word(s.Label), word(s.PatientLabel), s.DType, s.Shape, s.Box.Rows, s.Box.Columns, s.Box.Slices, s.CropDigest)
 }
 
-// fits checks that a tensor of size bytes has the sample's shape and type, and that every number fits
-// its column.
-func (s *Sample) fits(size int) error {
-	if len(s.Shape) > maxList || len(s.ZPositions) > maxList {
-		return fmt.Errorf("%d dimensions and %d positions are more than %d", len(s.Shape), len(s.ZPositions), maxList)
-	}
-	want, ok := itemSize[s.DType]
-	if !ok {
-		return fmt.Errorf("element type %q is not uint8, int16, uint16 or float32", s.DType)
-	}
-	for _, d := range s.Shape {
-		if d < 0 || d > 0 && want > MaxTensor/d {
-			return fmt.Errorf("shape %v is negative or holds more than %d bytes", s.Shape, MaxTensor)
-		}
-		want *= d
-	}
-	if size != want {
-		return fmt.Errorf("shape %v of %s needs %d bytes, the tensor has %d", s.Shape, s.DType, want, size)
-	}
-	if s.Fold < 0 || s.Fold > math.MaxInt32 {
-		return fmt.Errorf("fold %d is out of range", s.Fold)
-	}
+// check checks that every number fits its column.
+func (s *Sample) check() error {
 	b := &s.Box
-	for _, v := range slices.Concat(s.ZPositions, b.Rows[:], b.Columns[:], b.Slices[:], b.SourceRows[:], b.SourceColumns[:], b.SourceSlices[:]) {
-		if v < math.MinInt32 || v > math.MaxInt32 {
-			return fmt.Errorf("position %d is out of range", v)
-		}
+	if err := checkNumbers(s.Fold, s.ZPositions, b.Rows[:], b.Columns[:], b.Slices[:], b.SourceRows[:], b.SourceColumns[:], b.SourceSlices[:]); err != nil {
+		return err
 	}
 	for _, l := range []*int{s.Label, s.PatientLabel} {
 		if l != nil && *l != 0 && *l != 1 {

@@ -81,7 +81,7 @@ func write(t testing.TB, samples []Sample, workers int) []byte {
 	return b.Bytes()
 }
 
-func open(t testing.TB, file []byte) *Reader {
+func open(t testing.TB, file []byte) *Reader[Sample] {
 	t.Helper()
 	r, err := Open(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
@@ -90,7 +90,7 @@ func open(t testing.TB, file []byte) *Reader {
 	return r
 }
 
-func collect(r *Reader, opts ReadOptions) ([]Sample, error) {
+func collect(r *Reader[Sample], opts ReadOptions) ([]Sample, error) {
 	var out []Sample
 	for s, err := range r.Samples(context.Background(), opts) {
 		if err != nil {

@@ -33,24 +33,30 @@ type Stats struct {
 // StudyUID begins a row group. A sample's slices must not change until Write returns. The first error of
 // samples, of a sample that contradicts itself, or of w ends it; what w has got by then is no shard.
 func Write(w io.Writer, samples iter.Seq2[Sample, error], opts Options) (Stats, error) {
+	return crops.write(w, samples, opts)
+}
+
+func (k *kind[S]) write(w io.Writer, samples iter.Seq2[S, error], opts Options) (Stats, error) {
 	workers := cmp.Or(max(opts.Workers, 0), runtime.GOMAXPROCS(0))
-	s := newSink(w)
-	jobs := make(chan *packing, 2*workers)
+	s := newSink(w, k)
+	jobs := make(chan *packing[S], 2*workers)
 	defer close(jobs)
 	for range workers {
 		go func() {
 			for p := range jobs {
-				p.done <- packTensor(p.sample.Tensor, p.sample.Shape, p.sample.DType)
+				p.done <- pack(k.record(&p.sample))
 			}
 		}()
 	}
-	var queue []*packing
+	var queue []*packing[S]
 	for sample, err := range samples {
 		if err != nil {
 			return s.stats, fmt.Errorf("shard: sample %d: %w", s.stats.Samples+len(queue), err)
 		}
-		if err := sample.validate(); err != nil {
-			return s.stats, err
+		p := &packing[S]{sample: sample, done: make(chan [][]byte, 1)}
+		r := k.record(&p.sample)
+		if err := validate(r); err != nil {
+			return s.stats, fmt.Errorf("shard: %s: %w", r.name(), err)
 		}
 		if len(queue) == 2*workers {
 			if err := s.add(queue[0]); err != nil {
@@ -58,7 +64,6 @@ func Write(w io.Writer, samples iter.Seq2[Sample, error], opts Options) (Stats, 
 			}
 			queue = queue[1:]
 		}
-		p := &packing{sample: sample, done: make(chan []byte, 1)}
 		queue = append(queue, p)
 		jobs <- p
 	}
@@ -70,10 +75,19 @@ func Write(w io.Writer, samples iter.Seq2[Sample, error], opts Options) (Stats, 
 	return s.close()
 }
 
-// packing is a sample on its way: done gets its tensor's compressed page.
-type packing struct {
-	sample Sample
-	done   chan []byte
+// packing is a sample on its way: done gets the compressed pages of its tensors.
+type packing[S any] struct {
+	sample S
+	done   chan [][]byte
+}
+
+// pack compresses each tensor of a row.
+func pack(r record) [][]byte {
+	var pages [][]byte
+	for _, t := range r.tensors() {
+		pages = append(pages, packTensor(*t.data, t.shape, t.dtype))
+	}
+	return pages
 }
 
 // packTensor compresses the page that Parquet's PLAIN encoding makes of one tensor: its length in 4
@@ -90,61 +104,69 @@ func packTensor(tensor []byte, shape []int, dtype string) []byte {
 }
 
 // sink turns packed samples into a Parquet file, one after the other.
-type sink struct {
-	out    counter
-	file   *parquet.GenericWriter[row]
-	tensor *parquet.ColumnWriter
-	codec  *handover
-	stats  Stats
-	study  string
+type sink[S any] struct {
+	kind    *kind[S]
+	out     counter
+	file    rowFile[S]
+	tensors []*parquet.ColumnWriter
+	codec   *handover
+	stats   Stats
+	study   string
 }
-
-const tensorColumn = "tensor"
 
 // createdBy must not name the build, or equal samples would give different shards.
 const createdBy = "cspine"
 
-func newSink(w io.Writer) *sink {
-	s := &sink{out: counter{w: w}, codec: new(handover)}
-	s.file = parquet.NewGenericWriter[row](&s.out,
+func newSink[S any](w io.Writer, k *kind[S]) *sink[S] {
+	s := &sink[S]{kind: k, out: counter{w: w}, codec: new(handover)}
+	opts := []parquet.WriterOption{
 		parquet.CreatedBy(createdBy, Version, ""),
 		parquet.KeyValueMetadata(VersionKey, Version),
 		parquet.DataPageVersion(1),
 		parquet.DataPageStatistics(false),
-		parquet.SkipPageBounds(tensorColumn),
 		parquet.Compression(s.codec),
 		parquet.ColumnPageBuffers(parquet.NewBufferPool()),
-	)
-	leaf, _ := s.file.Schema().Lookup(tensorColumn)
-	s.tensor = s.file.ColumnWriters()[leaf.ColumnIndex]
+	}
+	for _, name := range k.tensors {
+		opts = append(opts, parquet.SkipPageBounds(name))
+	}
+	s.file = k.create(&s.out, opts...)
+	for _, name := range k.tensors {
+		leaf, _ := s.file.Schema().Lookup(name)
+		s.tensors = append(s.tensors, s.file.ColumnWriters()[leaf.ColumnIndex])
+	}
 	return s
 }
 
-// add waits for p's tensor and writes its row.
-func (s *sink) add(p *packing) error {
-	sample := &p.sample
-	if s.stats.Samples > 0 && sample.StudyUID != s.study {
+// add waits for p's tensors and writes its row.
+func (s *sink[S]) add(p *packing[S]) error {
+	r := s.kind.record(&p.sample)
+	if s.stats.Samples > 0 && r.study() != s.study {
 		if err := s.file.Flush(); err != nil {
 			return fmt.Errorf("shard: row group of study %s: %w", s.study, err)
 		}
 	}
-	s.study = sample.StudyUID
-	s.codec.page = <-p.done
-	s.codec.size = 4 + len(sample.Tensor)
-	_, err := s.file.Write([]row{{columns: columnsOf(sample), Tensor: sample.Tensor}})
-	if err == nil {
-		// One page holds one tensor.
-		err = s.tensor.Flush()
+	s.study = r.study()
+	s.codec.pages, s.codec.sizes = <-p.done, nil
+	for _, t := range r.tensors() {
+		s.codec.sizes = append(s.codec.sizes, 4+len(*t.data))
+	}
+	err := s.file.row(&p.sample)
+	// One page holds one tensor.
+	for _, column := range s.tensors {
+		if err == nil {
+			err = column.Flush()
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("shard: sample %s of study %s: %w", sample.Vertebra, sample.StudyUID, err)
+		return fmt.Errorf("shard: %s: %w", r.name(), err)
 	}
 	s.stats.Samples++
-	s.stats.Raw += int64(len(sample.Tensor))
+	s.stats.Raw += raw(r)
 	return nil
 }
 
-func (s *sink) close() (Stats, error) {
+func (s *sink[S]) close() (Stats, error) {
 	if err := s.file.Close(); err != nil {
 		return s.stats, fmt.Errorf("shard: end of file: %w", err)
 	}
@@ -155,19 +177,19 @@ func (s *sink) close() (Stats, error) {
 // handover is a Parquet codec that writes ZSTD pages compressed beforehand: the library compresses one
 // page at a time, the workers as many as there are CPUs.
 type handover struct {
-	page []byte // what the next page compresses to
-	size int    // what the next page measures before
+	pages [][]byte // what the next pages compress to, in the order of their columns
+	sizes []int    // what they measure before
 }
 
 func (h *handover) String() string                            { return "ZSTD" }
 func (h *handover) CompressionCodec() format.CompressionCodec { return format.Zstd }
 
 func (h *handover) Encode(dst, src []byte) ([]byte, error) {
-	if h.page == nil || len(src) != h.size {
-		return nil, fmt.Errorf("a page of %d bytes was compressed, %d are to be written", h.size, len(src))
+	if len(h.pages) == 0 || len(src) != h.sizes[0] {
+		return nil, fmt.Errorf("a page of %d bytes is to be written, pages of %v were compressed", len(src), h.sizes)
 	}
-	dst = append(dst[:0], h.page...)
-	h.page = nil
+	dst = append(dst[:0], h.pages[0]...)
+	h.pages, h.sizes = h.pages[1:], h.sizes[1:]
 	return dst, nil
 }
 
