@@ -75,7 +75,7 @@ func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transf
 		}
 		layout := f.Layout
 		layout.fill()
-		samples := collect(r, next, func(s transforms.Sample) (string, string, int) { return s.UID, s.Folder, s.Level })
+		samples := gather(r, next, func(s transforms.Sample) (string, string, int) { return s.UID, s.Folder, s.Level })
 		rows := make([]Sample, 0, len(samples))
 		var made []inputs
 		for _, s := range samples {
@@ -85,7 +85,7 @@ func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transf
 		}
 		e := entry{NotFound: notFound(samples)}
 		if len(rows) > 0 {
-			res, err := write(ctx, r, crops, "shard", rows, made)
+			res, err := writeShard(ctx, r, crops, "shard", rows, made)
 			if err != nil {
 				return e, err
 			}
@@ -111,9 +111,9 @@ func one(ctx context.Context, store *artifacts.Store, bucket int, emit func(int,
 	return err
 }
 
-// collect sorts a bucket's samples, of which key tells UID, folder and level, and drops a study that came
+// gather sorts a bucket's samples, of which key tells UID, folder and level, and drops a study that came
 // from a second folder.
-func collect[T any](r *transforms.Report, next func(*T) bool, key func(T) (uid, folder string, level int)) []T {
+func gather[T any](r *transforms.Report, next func(*T) bool, key func(T) (uid, folder string, level int)) []T {
 	var samples []T
 	for {
 		var s T
@@ -214,8 +214,8 @@ type inputs []input
 
 type input struct{ name, digest string }
 
-// write makes a shard's file, or finds it. The rows have no tensors yet.
-func write[S any](ctx context.Context, r *transforms.Report, k *kind[S], transform string, rows []S, made []inputs) (artifacts.Result, error) {
+// writeShard makes a shard's file, or finds it. The rows have no tensors yet.
+func writeShard[S any](ctx context.Context, r *transforms.Report, k *kind[S], transform string, rows []S, made []inputs) (artifacts.Result, error) {
 	meta, err := artifacts.DigestOfJSON(rows)
 	if err != nil {
 		return artifacts.Result{}, err

@@ -26,7 +26,7 @@ func (f *SegmentationFn) ProcessElement(ctx context.Context, bucket int, next fu
 		e := entry{NotFound: map[string]int{}}
 		var rows []Segmentation
 		var made []inputs
-		for _, s := range collect(r, next, func(s transforms.Labelled) (string, string, int) { return s.UID, s.Folder, 0 }) {
+		for _, s := range gather(r, next, func(s transforms.Labelled) (string, string, int) { return s.UID, s.Folder, 0 }) {
 			rows = append(rows, Segmentation{StudyUID: s.UID, Fold: Fold(s.UID, layout.Folds), Shape: s.Shape, DType: "uint8",
 				SpacingMM: [3]float64(s.SpacingMM), Voxels: [1 + volume.Levels]int(s.Voxels),
 				VolumeDigest: s.Volume, LabelsDigest: s.Labels, SourceDigest: s.Segmenter})
@@ -37,7 +37,7 @@ func (f *SegmentationFn) ProcessElement(ctx context.Context, bucket int, next fu
 				}
 			}
 		}
-		res, err := write(ctx, r, segmentations, "segmentation_shard", rows, made)
+		res, err := writeShard(ctx, r, segmentations, "segmentation_shard", rows, made)
 		if err != nil {
 			return e, err
 		}
