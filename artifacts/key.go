@@ -12,6 +12,7 @@ import (
 //	records/ab/<digest>.json   records, by recipe digest
 //	runs/<name>/…              named files: what belongs to a run
 //	datasets/<name>/…          named files: what belongs to a data set
+//	trainings/<name>/…         named files: where a training is that is not done
 //	tmp/                       unfinished files, on file systems only
 const (
 	markerKey     = "cspine-store.json"
@@ -21,7 +22,7 @@ const (
 )
 
 // namedFolders is where PutNamed and PublishFile may write.
-var namedFolders = [...]string{"runs", "datasets"}
+var namedFolders = [...]string{"runs", "datasets", "trainings"}
 
 func objectKey(d Digest, e Encoding) string {
 	name := d.String()
