@@ -19,6 +19,7 @@ func RunTraining(t *testing.T, e models.TrainingEngine) {
 	for _, name := range cases(t, "course_", "net_") {
 		t.Run(name+" followed", func(t *testing.T) { s.course(t, load(t, name)) })
 	}
+	s.promises(t)
 }
 
 type trainingSuite struct{ engine models.TrainingEngine }
@@ -55,6 +56,9 @@ func (s trainingSuite) step(t *testing.T, c *stored) {
 		}
 	}
 	infer("eval")
+	if c.answers["loss"] == nil {
+		return // random, or beyond what PyTorch computes well: promises sees to it
+	}
 	loss, err := tr.Gradients(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)

@@ -25,3 +25,5 @@ if __name__ == "__main__":
                 break
             except training_cases.TooNear:
                 pass
+        else:
+            sys.exit(f"{name}: no seed will do")

@@ -271,18 +271,21 @@ def margin(m, init, b):
     return margin.least
 
 
-def case(name, m, batches, terms, course=None, compact=False, runtime=True, train_export=False, folded=False):
+def case(name, m, batches, terms, course=None, compact=False, runtime=True, train_export=False, folded=False, patch=None, outputs_only=False, edge=1e-5):
     """Writes a case. batches[0] is what outputs, loss and gradients are of. compact stores them in 16 bits. folded lets the exporter fold
-    constants, as it does where nobody forbids it. train_export exports the network as it trains."""
+    constants, as it does where nobody forbids it. train_export exports the network as it trains; patch then changes the file.
+    outputs_only stores nothing of training, where that is random or beyond what PyTorch computes well."""
     season(m)
     tame(m)
     m.eval()
     b = batches[0]
     model = export(m.train() if train_export else m, b, torch.onnx.TrainingMode.TRAINING if train_export else torch.onnx.TrainingMode.PRESERVE, folded)
     m.eval()
+    if patch:
+        patch(model)
     init = {k: v.clone() for k, v in m.state_dict().items()}
     least = margin(m, init, b)
-    if least < 1e-5:
+    if least < edge:
         raise TooNear(name)
     want, grads, names = answers(m, init, b, terms, torch.float64)
     single, single_grads, _ = answers(m, init, b, terms, torch.float32)
@@ -290,6 +293,8 @@ def case(name, m, batches, terms, course=None, compact=False, runtime=True, trai
     took = origins(model, m.float())
     for n, f in took.items():
         want["grad." + n], single["grad." + n] = f(grads), f(single_grads)
+    if outputs_only:
+        want = {k: v for k, v in want.items() if k.startswith("eval")}
     if runtime:  # a second opinion on the file and on the answers
         s = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         for k, y in enumerate(s.run(None, {f"in{i}": fill(f) for i, f in enumerate(b["inputs"])})):
@@ -331,7 +336,7 @@ def case(name, m, batches, terms, course=None, compact=False, runtime=True, trai
     m.load_state_dict(init)
     m.float()
     write(name, model, desc, members)
-    print(f"{name:32s} {os.path.getsize(os.path.join(folder, name + '.npz')):7d} bytes; loss {float(want['loss']):.5f}; PyTorch's float32 error", {k: f"{e:.0e}" for k, e in worst.items()},
+    print(f"{name:32s} {os.path.getsize(os.path.join(folder, name + '.npz')):7d} bytes; loss {float(single['loss']):.5f}; PyTorch's float32 error", {k: f"{e:.0e}" for k, e in worst.items()},
           f"nearest edge {least:.0e}" if least < 1e9 else "")
 
 

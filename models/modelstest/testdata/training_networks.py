@@ -28,6 +28,75 @@ class UNet(nn.Module):
         return torch.sigmoid(self.head(y))
 
 
+class Basic(nn.Module):
+    """The block of ResNet 18 (He et al., arXiv 1512.03385), with variant D's way down: a mean, then a 1x1 convolution (arXiv 1812.01187)."""
+
+    def __init__(self, i, o, stride):
+        super().__init__()
+        self.a, self.b = conv_bn(i, o, stride), conv_bn(o, o)[:2]
+        pool = [nn.AvgPool3d(2, stride, ceil_mode=True, count_include_pad=False)] if stride > 1 else []
+        self.down = nn.Sequential(*pool, nn.Conv3d(i, o, 1, bias=False), nn.BatchNorm3d(o)) if i != o or stride > 1 else nn.Identity()
+
+    def forward(self, x):
+        return F.relu(self.b(self.a(x)) + self.down(x))
+
+
+class ResUNet(nn.Module):
+    """The segmenter of the method, a resnet18d encoder and a U-Net decoder, all channels divided by 16."""
+
+    def __init__(self, levels=(4, 4, 8, 16), decoder=(16, 8, 4, 2), classes=7):
+        super().__init__()
+        self.stem = nn.Sequential(conv_bn(3, 2, 2), conv_bn(2, 2), conv_bn(2, levels[0]))
+        self.pool = nn.MaxPool3d(3, 2, 1)
+        self.layers = nn.ModuleList(nn.Sequential(Basic(i, o, 1 + (k > 0)), Basic(o, o, 1)) for k, (i, o) in enumerate(zip(levels, levels[1:])))
+        skips, c = list(levels[-2::-1]) + [0], levels[-1]
+        self.ups = nn.ModuleList()
+        for s, o in zip(skips, decoder):
+            self.ups.append(nn.Sequential(conv_bn(c + s, o), conv_bn(o, o)))
+            c = o
+        self.head = nn.Conv3d(c, classes, 3, padding=1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        found, x = [x], self.pool(x)
+        for layer in self.layers:
+            x = layer(x)
+            found.append(x)
+        skips = found[-2::-1] + [None]
+        for up, s in zip(self.ups, skips):
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = up(x if s is None else torch.cat([x, s], 1))
+        return torch.sigmoid(self.head(x))
+
+
+class Slices(nn.Module):
+    """The classifier of the method: one 2D encoder for all slices of a vertebra, a bidirectional LSTM over them, a logit for each slice."""
+
+    def __init__(self, cin=6, width=12, hidden=8):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(cin, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.SiLU())
+        self.deep = nn.Sequential(nn.Conv2d(width, 2 * width, 1, bias=False), nn.BatchNorm2d(2 * width), nn.SiLU(),
+                                  nn.Conv2d(2 * width, 2 * width, 3, 2, 1, groups=2 * width, bias=False), nn.BatchNorm2d(2 * width), nn.SiLU())
+        self.squeeze, self.excite = nn.Conv2d(2 * width, 4, 1), nn.Conv2d(4, 2 * width, 1)
+        self.project = nn.Sequential(nn.Conv2d(2 * width, width, 1, bias=False), nn.BatchNorm2d(width))
+        self.lstm = nn.LSTM(width, hidden, num_layers=2, bidirectional=True, batch_first=True)
+        self.head = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.BatchNorm1d(hidden), nn.Dropout(0.), nn.LeakyReLU(.1), nn.Linear(hidden, 1))
+
+    def forward(self, x):
+        b, t = x.shape[:2]
+        y = self.deep(self.stem(x.reshape(b * t, *x.shape[2:])))
+        y = y * torch.sigmoid(self.excite(F.silu(self.squeeze(y.mean((2, 3), keepdim=True)))))
+        y = F.adaptive_avg_pool2d(self.project(y), 1).reshape(b, t, -1)
+        y, _ = self.lstm(y)
+        return self.head(y.reshape(b * t, -1)).reshape(b, t)
+
+
+def classification(**kw):
+    batches = [{"inputs": [{"shape": [2, 15, 6, 12, 12], "kind": "scene", "stream": 100 * k, "classes": 3}], "targets": [{"shape": [2, 15], "kind": "binary", "stream": 100 * k + 1}]} for k in range(1, 4)]
+    return dict(m=Slices(), batches=batches, terms=[{"output": "out0", "kind": "bce_logits", "weight": 1, "positive_weight": 2}], compact=True,
+                course={"adamw": {"weight_decay": .01, "clip_norm": 1.}, "updates": [{"batches": [k % 3], "rate": 2e-3} for k in range(20)]}, **kw)
+
+
 def segmentation(m, n, channels, classes, size, terms, rate, kinds=4, decay=.01, updates=20):
     """Batches of scenes and a course of AdamW steps over them in turn."""
     batches = [{"inputs": [{"shape": [n, channels, size, size, size], "kind": "scene", "stream": 100 * k, "classes": classes}],
@@ -43,4 +112,7 @@ BCE = {"output": "out0", "kind": "bce", "weight": 1}
 def cases():
     return {
         "net_unet": lambda: segmentation(UNet(), 2, 1, 3, 16, [{**DICE, "weight": .5}, {**BCE, "weight": .5}], 3e-3),
+        "net_resnet18d_unet": lambda: {**segmentation(ResUNet(), 2, 3, 7, 32, [DICE], 3e-3), "edge": 4e-6},
+        "net_slices": classification,
+        "net_slices_folded": lambda: classification(folded=True),
     }

@@ -140,6 +140,11 @@ def cases():
     all["lstm_wide"] = lambda: {**logits(Recurrent(24, 20, batch_first=True, bidirectional=True), [3, 15, 24]), "folded": True, "compact": True}
     # --- exported as they train: normalisations with training_mode=1, Dropout that drops nothing here
     add("exported_in_training", (2, 3), lambda d: nn.Sequential(conv(d)(2, 6, 3, padding=1, bias=False), pick(d, "BatchNorm")(6), nn.ReLU(), nn.Dropout(0.), conv(d)(6, 2, 1)), train_export=True, runtime=False)
+    # --- Dropout as it is exported in training, and as this project writes it: without training_mode, nothing in inference
+    dropout = lambda: dict(m=Dropped(), batches=[{"inputs": [{"shape": [1, 4, 32, 32], "kind": "ones", "stream": 0}], "targets": [{"shape": [1, 4, 32, 32], "kind": "ones", "stream": 0, "scale": 0}] * 2}],
+                           terms=[{"output": f"out{k}", "kind": "bce_logits", "weight": 1} for k in range(2)], train_export=True, outputs_only=True, compact=True)
+    all["dropout_exported_in_training"] = lambda: {**dropout(), "runtime": False}
+    all["dropout"] = lambda: {**dropout(), "patch": no_training_mode}
     # --- the optimiser, on networks so tame that weights can be followed to float32's last digits
     all.update(courses())
     # --- losses
@@ -160,6 +165,24 @@ class Reused(nn.Module):
 
     def forward(self, x):
         return self.c(torch.tanh(self.c(x)))
+
+
+class Dropped(nn.Module):
+    """Two independent Dropouts of 0.3, each of a weight for every element: a weight's gradient tells whether its element was dropped."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.ones(1, 4, 32, 32)), nn.Parameter(torch.ones(1, 4, 32, 32))
+        self.d, self.e = nn.Dropout(.3), nn.Dropout(.3)
+
+    def forward(self, x):
+        return self.d(x * self.a), self.e(x * self.b)
+
+
+def no_training_mode(model):
+    for n in model.graph.node:
+        if n.op_type == "Dropout":
+            del n.input[2:]
 
 
 class LastNorm(nn.Module):
@@ -296,6 +319,8 @@ def losses():
         "loss_mixup_weighted": two(both, [ta, tb], weights=[None, wb], mixed_weights=[None, t(b, "unit", 15)], **mixed),
         "loss_logits_extreme": lambda: dict(m=Straight(False), batches=[{"inputs": [{"shape": n, "kind": "signed", "stream": 1, "scale": 100}], "targets": [t(n, "binary", 2)]}],
                                             terms=[one("bce_logits", positive_weight=2)]),
+        "loss_bce_extreme": lambda: dict(m=Straight(True), batches=[{"inputs": [{"shape": n, "kind": "signed", "stream": 1, "scale": 100}], "targets": [t(n, "binary", 2)]}],
+                                         terms=[one("bce", positive_weight=2)], outputs_only=True),
         "loss_dice_extreme": lambda: dict(m=Straight(True), batches=[{"inputs": [{"shape": n, "kind": "signed", "stream": 1, "scale": 100}], "targets": [t(n, "binary", 2)]}],
                                           terms=[one("dice", smooth=1)]),
     }
