@@ -40,6 +40,31 @@ func (d *bucketDriver) Read(ctx context.Context, key string) ([]byte, error) {
 	return data, nil
 }
 
+func (d *bucketDriver) ReadAt(ctx context.Context, key string, p []byte, offset int64) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	r, err := d.bucket.NewRangeReader(ctx, key, offset, int64(len(p)), nil)
+	if err != nil {
+		// A service refuses a range that begins at the end or behind it.
+		if info, statErr := d.Stat(ctx, key); statErr == nil && offset >= info.Size {
+			return 0, io.EOF
+		}
+		return 0, bucketError(key, err)
+	}
+	defer r.Close()
+	n, err := io.ReadFull(r, p)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		if offset+int64(n) >= r.Size() {
+			return n, io.EOF
+		}
+	}
+	if err != nil {
+		return n, bucketError(key, err)
+	}
+	return n, nil
+}
+
 func (d *bucketDriver) Stat(ctx context.Context, key string) (Info, error) {
 	if err := ctx.Err(); err != nil {
 		return Info{}, err

@@ -50,6 +50,10 @@ type Driver interface {
 	// Read returns the value under key, which the caller owns, or an error that wraps ErrNotFound.
 	Read(ctx context.Context, key string) ([]byte, error)
 
+	// ReadAt reads len(p) bytes of the value under key, from offset on, into p. A value that ends before
+	// gives what there is and io.EOF, as io.ReaderAt has it; none at all an error that wraps ErrNotFound.
+	ReadAt(ctx context.Context, key string, p []byte, offset int64) (int, error)
+
 	// Stat describes the value under key without reading it; the error wraps ErrNotFound if there is none.
 	Stat(ctx context.Context, key string) (Info, error)
 

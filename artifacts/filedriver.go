@@ -85,6 +85,25 @@ func (d *fileDriver) Read(ctx context.Context, key string) ([]byte, error) {
 	return data, nil
 }
 
+func (d *fileDriver) ReadAt(ctx context.Context, key string, p []byte, offset int64) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	f, err := os.Open(d.file(key))
+	if err != nil {
+		return 0, fileError(key, err)
+	}
+	defer f.Close()
+	n, err := f.ReadAt(p, offset)
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return n, err
+	case errors.Is(err, syscall.EISDIR):
+		return 0, notFound(key)
+	}
+	return n, fileError(key, err)
+}
+
 func (d *fileDriver) Stat(ctx context.Context, key string) (Info, error) {
 	if err := ctx.Err(); err != nil {
 		return Info{}, err

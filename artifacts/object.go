@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"time"
 )
@@ -107,6 +108,28 @@ func (s *Store) Get(ctx context.Context, d Digest) ([]byte, error) {
 		return nil, damage
 	}
 	return nil, notFound("object " + d.String())
+}
+
+// ReaderAt returns the object with digest d, which must be stored with Identity, for reading parts of it,
+// and its size. What it reads is not verified: only formats that carry checksums of their own should be
+// read so. Its calls end when ctx does.
+func (s *Store) ReaderAt(ctx context.Context, d Digest) (io.ReaderAt, int64, error) {
+	key := objectKey(d, Identity)
+	info, err := s.driver.Stat(ctx, key)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &partReader{ctx: ctx, driver: s.driver, key: key}, info.Size, nil
+}
+
+type partReader struct {
+	ctx    context.Context //nolint:containedctx // io.ReaderAt takes none
+	driver Driver
+	key    string
+}
+
+func (r *partReader) ReadAt(p []byte, offset int64) (int, error) {
+	return r.driver.ReadAt(r.ctx, r.key, p, offset)
 }
 
 // Stat describes the object with digest d without reading it. It looks for encodings in the order in

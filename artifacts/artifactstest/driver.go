@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -43,6 +44,27 @@ var driverRules = []rule{
 				t.Errorf("%s: Stat says %+v, %v", key, info, err)
 			}
 		}
+	}},
+	{"APartIsReadAlone", func(t *testing.T, at Location) {
+		d := at(t)
+		data := tensor(3, 100_000)
+		replace(t, d, "datasets/x/part", data)
+		for _, c := range []struct{ offset, length, want int }{
+			{0, 10, 10}, {99_990, 10, 10}, {70_000, 30_000, 30_000}, {0, 100_000, 100_000}, {5, 0, 0},
+			{99_990, 11, 10}, {100_000, 1, 0}, {200_000, 5, 0}, // behind the end
+		} {
+			p := make([]byte, c.length)
+			n, err := d.ReadAt(t.Context(), "datasets/x/part", p, int64(c.offset))
+			if n != c.want || n < c.length && !errors.Is(err, io.EOF) || n == c.length && err != nil && !errors.Is(err, io.EOF) {
+				t.Errorf("%d bytes from %d: got %d, %v", c.length, c.offset, n, err)
+			} else if n > 0 && !bytes.Equal(p[:n], data[c.offset:][:n]) {
+				t.Errorf("%d bytes from %d: others than were stored", c.length, c.offset)
+			}
+		}
+		_, err := d.ReadAt(t.Context(), "datasets/x/none", make([]byte, 1), 0)
+		wantError(t, "ReadAt", err, artifacts.ErrNotFound)
+		_, err = d.ReadAt(t.Context(), "datasets/x", make([]byte, 1), 0)
+		wantError(t, "ReadAt of a folder", err, artifacts.ErrNotFound)
 	}},
 	{"AbsentIsNotFound", func(t *testing.T, at Location) {
 		d := at(t)

@@ -46,6 +46,11 @@ func (f *faulty) Read(ctx context.Context, key string) (data []byte, err error) 
 	return data, err
 }
 
+func (f *faulty) ReadAt(ctx context.Context, key string, p []byte, offset int64) (n int, err error) {
+	err = f.pass(func() (err error) { n, err = f.Driver.ReadAt(ctx, key, p, offset); return err })
+	return n, err
+}
+
 func (f *faulty) Stat(ctx context.Context, key string) (info artifacts.Info, err error) {
 	err = f.pass(func() (err error) { info, err = f.Driver.Stat(ctx, key); return err })
 	return info, err

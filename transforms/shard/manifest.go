@@ -76,10 +76,18 @@ type Part struct {
 	Raw     int64       `json:"raw_bytes"`
 	SHA256  string      `json:"sha256"` // hex, of the file
 	Folds   map[int]int `json:"folds"`  // samples by fold
+	// Studies names each row's study and fold, in the shard's order. Of segmentations only.
+	Studies []Study `json:"studies,omitempty"`
 
 	balance    []Balance
 	segmenters []string
 	found      map[string]int // samples by vertebra
+}
+
+// Study is a study of a shard, and the fold it belongs to.
+type Study struct {
+	UID  string `json:"study_uid"`
+	Fold int    `json:"fold"`
 }
 
 // NewPart describes a shard by its samples, whose tensors are not needed.
@@ -107,6 +115,7 @@ func NewPart(file string, size int64, sha256 string, samples []Sample) Part {
 func NewSegmentationPart(file string, size int64, sha256 string, samples []Segmentation) Part {
 	p := newPart(segmentations, file, size, sha256, samples)
 	for i := range samples {
+		p.Studies = append(p.Studies, Study{samples[i].StudyUID, samples[i].Fold})
 		for level, n := range samples[i].Voxels[1:] {
 			if n > 0 {
 				p.found[volume.LevelName(level)]++
