@@ -10,7 +10,7 @@ const (
 	uint16s DataType = 4
 	int16s  DataType = 5
 	int32s  DataType = 6
-	bools   DataType = 9
+	Bool    DataType = 9
 	uint32s DataType = 12
 	uint64s DataType = 13
 )
@@ -29,7 +29,7 @@ func (d DataType) IsInt() bool { return d.width() > 0 && !d.IsFloat() }
 // width is the bytes of an element in raw data; 0 for what has none.
 func (d DataType) width() int64 {
 	switch d {
-	case Uint8, Int8, bools:
+	case Uint8, Int8, Bool:
 		return 1
 	case uint16s, int16s, Float16, BFloat16:
 		return 2
@@ -116,7 +116,7 @@ func (t *Tensor) Int64s() (values []int64, ok bool) {
 		switch t.Type {
 		case Uint8:
 			values[i] = int64(b[0])
-		case bools:
+		case Bool:
 			values[i] = int64(min(b[0], 1))
 		case Int8:
 			values[i] = int64(int8(b[0]))

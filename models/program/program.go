@@ -15,7 +15,7 @@ type Program struct {
 	Values  []Value
 	Ops     []Op
 	Inputs  []int // indices into Values, in the model's order
-	Outputs []int
+	Outputs []int // each computed by an operation of its own, and named as the model names it
 }
 
 // Role says where a value comes from.
@@ -30,7 +30,7 @@ const (
 	Constant              // known when compiled
 )
 
-// Value is a dense float32 tensor in C order.
+// Value is a dense float32 tensor in C order, with at most 2³¹ elements and eight axes, none of them empty.
 type Value struct {
 	// Name is the ONNX name; parameters and statistics are found in the model's initializers by it.
 	Name  string
@@ -49,7 +49,7 @@ func (v *Value) Len() int {
 	return n
 }
 
-// Op is one operation. In has −1 for an optional input that is left out.
+// Op is one operation. In has −1 for an optional input that is left out between others; at the end it is shorter.
 type Op struct {
 	Do      Operation
 	In, Out []int
@@ -145,15 +145,17 @@ type Mean struct {
 type Resize struct {
 	// Linear interpolates; otherwise each output takes the nearest input, rounding down ("asymmetric", "floor"), and the scales are whole numbers.
 	Linear bool
-	// AlignCorners is for Linear; otherwise "half_pixel" (edges are clamped).
+	// AlignCorners is for Linear; otherwise "half_pixel" (edges are clamped): output o lies at (o + ½)/scale − ½.
 	AlignCorners bool
-	Scales       []float64 // output over input by spatial axis
+	// Scales has a factor for each spatial axis. The output's length is the input's times it, rounded down, so that it may be a little more than
+	// output over input.
+	Scales []float64
 }
 
 // Concat joins values along an axis.
 type Concat struct{ Axis int }
 
-// Slice takes out[i] = in[Start + i·Step] on every axis; the output's shape says how many.
+// Slice takes out[i] = in[Start + i·Step] on every axis; the output's shape says how many. A Step may be negative (a flip).
 type Slice struct{ Start, Step []int }
 
 // Pad surrounds a value with a constant.
