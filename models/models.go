@@ -74,6 +74,9 @@ const (
 	INT8 Precision = "int8"
 )
 
+// Precisions are all there are. Engine.Precisions says which an engine has.
+var Precisions = []Precision{F32, BF16, INT8}
+
 // orF32 returns F32 for the empty precision.
 func (p Precision) orF32() Precision {
 	if p == "" {
@@ -124,9 +127,12 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Info says what an ONNX file is. The error is an *Error with CodeNotONNX.
+// Info says what an ONNX file is, which must be whole (onnx.Model.Check). The error is an *Error with CodeNotONNX.
 func Info(model []byte) (onnx.Info, error) {
 	m, err := onnx.Parse(model)
+	if err == nil {
+		err = m.Check()
+	}
 	if err != nil {
 		return onnx.Info{}, notONNX(err)
 	}
