@@ -46,6 +46,15 @@ func ReadInt8Record(model []byte) (r Int8Record, ok bool, err error) {
 	return r, true, nil
 }
 
+// Quantised tells whether a model is one, and so runs in INT8 alone. The error is an *Error.
+func Quantised(model []byte) (bool, error) {
+	m, err := onnx.Parse(model)
+	if err != nil {
+		return false, notONNX(err)
+	}
+	return m.Quantised(), nil
+}
+
 // checkInt8 tells whether a model may run in a precision: int8 is for quantised models of measured accuracy, and they run in nothing else.
 func checkInt8(file []byte, m *onnx.Model, p Precision) error {
 	switch quantised := m.Quantised(); {

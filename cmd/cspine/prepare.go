@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -61,8 +63,8 @@ some studies went into quarantine.`,
 	f.StringVar(&p.task, "task", shard.Crops, "what to make: crops, or segmentation (volumes and label maps)")
 	f.StringVar(&p.data, "data", "", "folder or bucket URL of the studies")
 	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
-	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, or 'labels' to take segmentations/<study>.nii")
-	f.StringVar(&p.precision, "precision", "", "of the model's arithmetic: f32 or bf16 (default f32)")
+	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, several with commas between (their mean), or 'labels' to take segmentations/<study>.nii")
+	f.StringVar(&p.precision, "precision", "", "of the model's arithmetic: f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
 	f.StringVar(&p.name, "run", "", "name of the run and of its data set")
 	f.StringVar(&p.runner, "runner", "prism", "engine: prism (embedded), flink, dataflow or direct")
 	f.StringVar(&p.config, "config", "", "parameters, as TOML (see docs/operations.md)")
@@ -101,8 +103,8 @@ func (p *prepareFlags) check() error {
 	if !runName.MatchString(p.name) {
 		return usage("--run %q: use letters, digits, '.', '_' and '-'", p.name)
 	}
-	if p.precision != "" && p.precision != "f32" && p.precision != "bf16" {
-		return usage("--precision %q is not one of f32, bf16", p.precision)
+	if p.precision != "" && !slices.Contains(models.Precisions, models.Precision(p.precision)) {
+		return usage("--precision %q is not one of %v", p.precision, models.Precisions)
 	}
 	for _, r := range pipelines.Runners {
 		if p.runner == r {
@@ -169,35 +171,50 @@ func (p *prepareFlags) studies(ctx context.Context, data *source.Source) ([]stri
 	return studies, nil
 }
 
-// model puts the segmenter into the store, where every worker finds it.
+// model puts the segmenter's files into the store, where every worker finds them.
 func (p *prepareFlags) model(ctx context.Context, store *artifacts.Store, m segment.Model) (segment.Model, error) {
 	if p.segmenter == "labels" {
 		return segment.Model{}, nil
 	}
-	file, err := os.ReadFile(p.segmenter)
-	if errors.Is(err, os.ErrNotExist) {
-		return m, usage("--segmenter %s: there is no such file; give an ONNX file, or 'labels'", p.segmenter)
-	}
-	if err != nil {
-		return m, err
-	}
 	if p.precision != "" {
 		m.Precision = p.precision
+	}
+	for i, name := range strings.Split(p.segmenter, ",") {
+		before := m.Precision
+		digest, err := p.modelFile(ctx, store, name, &m)
+		if err != nil {
+			return m, err
+		}
+		if i > 0 && m.Precision != before {
+			return m, usage("--segmenter %s: quantised and float models can't be one ensemble: they need different precisions", p.segmenter)
+		}
+		m.Digests = append(m.Digests, digest.String())
+	}
+	return m, nil
+}
+
+// modelFile puts one file into the store. It settles the precision where m leaves it open.
+func (p *prepareFlags) modelFile(ctx context.Context, store *artifacts.Store, name string, m *segment.Model) (artifacts.Digest, error) {
+	file, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return artifacts.Digest{}, usage("--segmenter %s: there is no such file; give an ONNX file, several with commas between, or 'labels'", name)
+	}
+	if err != nil {
+		return artifacts.Digest{}, err
 	}
 	var wrong *models.Error
 	switch err := m.Check(file); {
 	case errors.As(err, &wrong) && wrong.Code == models.CodeNoEngine:
-		return m, err
+		return artifacts.Digest{}, err
 	case err != nil:
-		return m, usage("--segmenter %s: %w", p.segmenter, err)
+		return artifacts.Digest{}, usage("--segmenter %s: %w", name, err)
 	}
 	digest := artifacts.DigestOf(file)
-	m.Digests = []string{digest.String()}
 	if _, err := store.Stat(ctx, digest); err == nil {
-		return m, nil // packing a model takes longer than asking
+		return digest, nil // packing a model takes longer than asking
 	}
 	_, err = store.Put(ctx, artifacts.Content{Data: file})
-	return m, err
+	return digest, err
 }
 
 // watch shows the progress of what the embedded runner does in this process.

@@ -39,7 +39,7 @@ const Version = 1
 type Model struct {
 	// Digests are the files'. There is none for the label files that lie beside the studies.
 	Digests []string `toml:"-"`
-	// Precision is "f32" (default) or "bf16".
+	// Precision is "f32" (default), "bf16", or "int8" for quantised models.
 	Precision string
 }
 
@@ -64,13 +64,23 @@ func (m Model) compileOptions() *models.CompileOptions {
 }
 
 // Check says what is wrong with a model's file before a run begins: that it is no segmenter, or that this
-// machine lacks the engine or the precision.
-func (m Model) Check(file []byte) error {
+// machine lacks the engine or the precision. A precision that is left open becomes int8 by a quantised model.
+func (m *Model) Check(file []byte) error {
 	info, err := models.Info(file)
 	if err != nil {
 		return err
 	}
 	if _, err := CheckPorts(declared{in: ports(info.Inputs), out: ports(info.Outputs)}); err != nil {
+		return err
+	}
+	quantised, err := models.Quantised(file)
+	if err != nil {
+		return err
+	}
+	if quantised && m.Precision == "" {
+		m.Precision = string(models.INT8)
+	}
+	if _, err := models.Prepare(file, m.compileOptions()); err != nil {
 		return err
 	}
 	e, err := engine()
