@@ -13,6 +13,7 @@ import (
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/segment"
 	"github.com/cspine/cspine/transforms/shard"
+	"github.com/cspine/cspine/transforms/train"
 )
 
 // graphText writes a pipeline's graph, a line a step: what it is, and which collections go in and out.
@@ -57,6 +58,9 @@ func TestGraphs(t *testing.T) {
 		}},
 		{"prepare-segmentation.golden", func(s beam.Scope) {
 			PrepareSegmentation(s, PrepareOptions{Site: site, Run: "run", ID: "1", Shard: shard.Layout{Buckets: 4}})
+		}},
+		{"train.golden", func(s beam.Scope) {
+			Train(s, TrainOptions{Site: site, Run: "run", ID: "1", Dataset: "neck", Model: "model", Tasks: []train.Task{{Fold: 0, Seed: 1}, {Fold: 1, Seed: 1}}})
 		}},
 	} {
 		p, s := beam.NewPipelineWithRoot()

@@ -46,7 +46,7 @@ func Prepare(s beam.Scope, o PrepareOptions) {
 	samples, cropping := beam.ParDo2(s.Scope("crop"), &crop.DoFn{Site: o.Site, Buckets: o.Shard.Buckets}, beam.Reshuffle(s, boxed))
 	shards, sharding := beam.ParDo2(s.Scope("shard"), &shard.DoFn{Site: o.Site, Layout: o.Shard}, beam.GroupByKey(s, samples))
 	publish(s, o, shard.Crops, shards)
-	record(s.Scope("manifest"), o, beam.Flatten(s, append(outcomes, boxing, cropping, sharding)...))
+	record(s.Scope("manifest"), o.Site, o.Run, o.ID, beam.Flatten(s, append(outcomes, boxing, cropping, sharding)...))
 }
 
 // PrepareSegmentation builds the pipeline from raw studies to a data set that a segmenter is trained on,
@@ -61,7 +61,7 @@ func PrepareSegmentation(s beam.Scope, o PrepareOptions) {
 	samples, labelling := beam.ParDo2(s.Scope("labelmap"), &segment.LabelMapFn{Site: o.Site, Buckets: o.Shard.Buckets}, masked)
 	shards, sharding := beam.ParDo2(s.Scope("shard"), &shard.SegmentationFn{Site: o.Site, Layout: o.Shard}, beam.GroupByKey(s, samples))
 	publish(s, o, shard.Segmentations, shards)
-	record(s.Scope("manifest"), o, beam.Flatten(s, append(outcomes, labelling, sharding)...))
+	record(s.Scope("manifest"), o.Site, o.Run, o.ID, beam.Flatten(s, append(outcomes, labelling, sharding)...))
 }
 
 // PrepareSteps lists the steps of a task's pipeline in order.
@@ -94,10 +94,10 @@ func segmenter(s beam.Scope, o PrepareOptions, studies beam.PCollection) (masked
 }
 
 // record writes the manifest of all outcomes, and the quarantine list of those that were refused.
-func record(s beam.Scope, o PrepareOptions, outcomes beam.PCollection) {
+func record(s beam.Scope, site transforms.Site, run, id string, outcomes beam.PCollection) {
 	refused := beam.ParDo(s.Scope("quarantine"), &manifest.QuarantineFn{}, outcomes)
 	all := beam.ParDo(s, &manifest.KeyFn{}, outcomes)
-	beam.ParDo0(s, &manifest.WriteFn{Site: o.Site, Run: o.Run, ID: o.ID}, beam.GroupByKey(s, all))
+	beam.ParDo0(s, &manifest.WriteFn{Site: site, Run: run, ID: id}, beam.GroupByKey(s, all))
 	keyed := beam.ParDo(s, &manifest.KeyFn{}, refused)
-	beam.ParDo0(s, &manifest.WriteQuarantineFn{Site: o.Site, Run: o.Run, ID: o.ID}, beam.GroupByKey(s, keyed))
+	beam.ParDo0(s, &manifest.WriteQuarantineFn{Site: site, Run: run, ID: id}, beam.GroupByKey(s, keyed))
 }

@@ -1,0 +1,41 @@
+package pipelines
+
+import (
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+
+	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/train"
+)
+
+// TrainOptions says what a training run trains, on what, and where.
+type TrainOptions struct {
+	transforms.Site // Store alone is used
+	Run             string
+	ID              string // as in PrepareOptions
+	// Dataset, Model, Engine, Logs and Threads are those of train.DoFn.
+	Dataset, Model, Engine, Logs string
+	Threads                      int
+	Tasks                        []train.Task
+}
+
+// Train builds the pipeline that trains a model for each task, a fold with a seed and a configuration:
+//
+//	list → train → manifest
+//
+// Where the runner is embedded the tasks are done one after the other, each on all threads. Elsewhere each
+// may have a worker; one with an accelerator is asked for with AcceleratorFlags.
+func Train(s beam.Scope, o TrainOptions) {
+	listed := beam.ParDo(s.Scope("list"), &train.ListFn{Tasks: o.Tasks}, beam.Impulse(s))
+	outcomes := beam.ParDo(s.Scope("train"), &train.DoFn{Site: o.Site, Dataset: o.Dataset, Model: o.Model, Engine: o.Engine,
+		Run: o.Run, Logs: o.Logs, Threads: o.Threads}, beam.Reshuffle(s, listed))
+	record(s.Scope("manifest"), o.Site, o.Run, o.ID, outcomes)
+}
+
+// AcceleratorFlags returns Beam's flags that ask Dataflow for workers with an accelerator, such as
+// "type:nvidia-l4;count:1;install-nvidia-driver". In Go a hint is for the whole pipeline.
+func AcceleratorFlags(accelerator string) []string {
+	if accelerator == "" {
+		return nil
+	}
+	return []string{"--resource_hints=accelerator=" + accelerator}
+}

@@ -1,0 +1,414 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/refusal"
+	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/engines"
+	"github.com/cspine/cspine/models/onnx"
+	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/load"
+	"github.com/cspine/cspine/transforms/shard"
+)
+
+func init() {
+	beam.RegisterType(reflect.TypeFor[Task]())
+	register.DoFn3x0[context.Context, []byte, func(Task)](&ListFn{})
+	register.DoFn3x1[context.Context, Task, func(artifacts.Row), error](&DoFn{})
+	register.Emitter1[Task]()
+}
+
+// Version is raised when equal data, models and settings may give other weights. It belongs to the recipe.
+const Version = 1
+
+// NoFold is the fold of a task that learns from all studies and holds none out.
+const NoFold = -1
+
+// CodeInterrupted is the reason of a training that was told to stop.
+const CodeInterrupted refusal.Code = "interrupted"
+
+// Task is one training of a pipeline: the element that travels.
+type Task struct {
+	// Fold is held out; see NoFold.
+	Fold int
+	// Seed takes the place of the configuration's.
+	Seed int
+	// Config is a Config as JSON.
+	Config string
+}
+
+// Name is what a task is called in reports and in the names of its files.
+func (t Task) Name() string {
+	fold := "all"
+	if t.Fold != NoFold {
+		fold = "fold" + strconv.Itoa(t.Fold)
+	}
+	return fmt.Sprintf("%s-seed%d", fold, uint64(t.Seed))
+}
+
+func (t Task) config() (Config, error) {
+	c := Default()
+	if err := json.Unmarshal([]byte(t.Config), &c); err != nil {
+		return c, fmt.Errorf("train: the task's configuration: %w", err)
+	}
+	c.Seed = uint64(t.Seed)
+	return c, c.Check()
+}
+
+// ListFn emits the tasks of a pipeline.
+type ListFn struct{ Tasks []Task }
+
+// ProcessElement takes the impulse.
+func (f *ListFn) ProcessElement(_ context.Context, _ []byte, emit func(Task)) {
+	for _, t := range f.Tasks {
+		emit(t)
+	}
+}
+
+// DoFn trains one task.
+type DoFn struct {
+	transforms.Site
+	// Dataset is the name of a segmentation data set in the store.
+	Dataset string
+	// Model is the digest of the ONNX file, in the store, that training starts from.
+	Model string
+	// Engine is a name that engines.Find takes.
+	Engine string
+	// Run is what the records and the models are filed under: runs/<run>/<task>/…
+	Run string
+	// Logs is a local folder that gets the records too, by task. Empty means none.
+	Logs string
+	// Threads bounds the engine's; 0 means all.
+	Threads int
+}
+
+// oneAtATime: each training uses all threads of a process.
+var oneAtATime sync.Mutex
+
+// findEngine is a variable for tests.
+var findEngine = engines.FindTraining
+
+// ProcessElement reports the model that the task gave.
+func (f *DoFn) ProcessElement(ctx context.Context, task Task, outcome func(artifacts.Row)) error {
+	store, err := transforms.SharedStore(ctx, f.Store)
+	if err != nil {
+		return err
+	}
+	oneAtATime.Lock()
+	defer oneAtATime.Unlock()
+	_, err = transforms.Run(ctx, store, "train", task.Name(), outcome, func(r *transforms.Report) error {
+		ctx, release := endable(ctx)
+		defer release()
+		return classify(f.train(ctx, r, task))
+	})
+	return err
+}
+
+// classify gives an error its reason code and remedy.
+func classify(err error) error {
+	var wrong *models.Error
+	switch {
+	case errors.Is(err, ErrInterrupted), errors.Is(err, context.Canceled):
+		return refusal.New(CodeInterrupted, "run the same command again: it goes on from the last checkpoint", "%w", err)
+	case errors.As(err, &wrong):
+		return refusal.New(refusal.Code(wrong.Code), wrong.Remedy, "%s", wrong.Detail)
+	}
+	return err
+}
+
+// training is one task with all that it needs.
+type training struct {
+	*DoFn
+	task   Task
+	cfg    Config
+	store  *artifacts.Store
+	engine models.TrainingEngine
+	data   *load.Dataset
+	model  artifacts.Digest
+	recipe artifacts.Recipe
+}
+
+func (f *DoFn) train(ctx context.Context, r *transforms.Report, task Task) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t, err := f.open(ctx, r.Store, task)
+	if err != nil {
+		return err
+	}
+	res, err := r.Do(ctx, "", t.recipe, t.compute)
+	if err != nil {
+		return err
+	}
+	if err := r.Store.PublishFile(ctx, ModelKey(f.Run, task), res.Output.Digest); err != nil {
+		return transforms.Fatal(err)
+	}
+	if res.Hit {
+		if err := t.recordKnown(ctx, res); err != nil {
+			return err
+		}
+	}
+	observe(Event{Task: task, Done: true, Cached: res.Hit})
+	return nil
+}
+
+// ModelKey is where a run's model of a task lies in the store.
+func ModelKey(run string, task Task) string { return Dir(run, task) + "/segmenter.onnx" }
+
+// Dir is where the records of a run's task lie in the store.
+func Dir(run string, task Task) string { return "runs/" + run + "/" + task.Name() }
+
+func (f *DoFn) open(ctx context.Context, store *artifacts.Store, task Task) (*training, error) {
+	t := &training{DoFn: f, task: task, store: store}
+	var err error
+	if t.cfg, err = task.config(); err != nil {
+		return nil, err
+	}
+	if t.engine, err = findEngine(f.Engine); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(t.engine.Precisions(), models.Precision(t.cfg.Precision)) {
+		return nil, &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, %s has %q here", t.cfg.Precision, t.engine.Name(), t.engine.Precisions())}
+	}
+	// Room for every sample of most data sets with masks: those are few.
+	if t.data, err = load.Open(context.WithoutCancel(ctx), store, f.Dataset, load.Options{CacheBytes: cacheBytes}); err != nil {
+		return nil, err
+	}
+	if t.model, err = artifacts.ParseDigest(f.Model); err != nil {
+		return nil, err
+	}
+	t.recipe, err = t.describe()
+	return t, err
+}
+
+// cacheBytes bounds the decoded samples that are kept in memory.
+const cacheBytes = 512 << 20
+
+// describe makes the recipe of a task.
+func (t *training) describe() (artifacts.Recipe, error) {
+	cfg := t.cfg
+	cfg.Checkpoint = CheckpointConfig{} // changes no result
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		return artifacts.Recipe{}, err
+	}
+	r := artifacts.Recipe{Transform: "train", Version: Version,
+		Params: []artifacts.Param{{Name: "config", Value: string(text)}, {Name: "engine", Value: t.engine.Identity()},
+			{Name: "fold", Value: strconv.Itoa(t.task.Fold)}},
+		Inputs: []artifacts.Input{{Name: "model", Digest: t.model}}}
+	for _, p := range t.data.Manifest().Shards {
+		d, err := artifacts.ParseDigest(p.SHA256)
+		if err != nil {
+			return r, err
+		}
+		r.Inputs = append(r.Inputs, artifacts.Input{Name: p.File, Digest: d})
+	}
+	return r, nil
+}
+
+// Note is what a training's record remembers beside the model.
+type Note struct {
+	Fold      int `json:"fold"`
+	Train     int `json:"train_studies"`
+	Epochs    int `json:"epochs"`
+	BestEpoch int `json:"best_epoch,omitempty"`
+	// Validation is the best epoch's; nil where no study is held out.
+	Validation *Validation `json:"validation,omitempty"`
+	// Last and Best are the digests of the checkpoints, History that of the metrics as JSON lines.
+	Last    string `json:"last_checkpoint"`
+	Best    string `json:"best_checkpoint,omitempty"`
+	History string `json:"history"`
+}
+
+// compute trains, and returns the model.
+func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
+	file, err := t.store.Get(ctx, t.model)
+	if err != nil {
+		return artifacts.Content{}, fmt.Errorf("the initial model: %w", err)
+	}
+	model, err := onnx.Parse(file)
+	if err != nil {
+		return artifacts.Content{}, &models.Error{Code: models.CodeNotONNX, Detail: err.Error()}
+	}
+	train := t.data.Choose(load.All())
+	var valid Samples
+	if t.task.Fold != NoFold {
+		train = t.data.Choose(load.AllBut(t.task.Fold))
+		held := t.data.Choose(load.Only(t.task.Fold))
+		if held.Len() == 0 {
+			return artifacts.Content{}, &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("no study of data set %s is in fold %d", t.Dataset, t.task.Fold)}
+		}
+		valid = heldOut{held}
+	}
+	keep := &keeper{store: t.store, recipe: t.recipe.Digest(), shapes: shapes(model)}
+	last, best, err := keep.load(ctx)
+	if err != nil {
+		return artifacts.Content{}, err
+	}
+	if last != nil {
+		p := last.Progress.clone()
+		observe(Event{Task: t.task, Resumed: &p})
+	}
+	rec := &recorder{store: t.store, dir: Dir(t.Run, t.task), logs: t.Logs, task: t.task}
+	result, err := Run(ctx, Job{Model: file, Engine: t.engine, Config: t.cfg, Train: shuffled{train, t.cfg.Seed}, Valid: valid, Threads: t.Threads,
+		Resume: last, Best: best, Hooks: Hooks{
+			Save: keep.save,
+			Step: func(s StepInfo) { observe(Event{Task: t.task, Step: &s}) },
+			Epoch: func(history []Epoch) error {
+				observe(Event{Task: t.task, History: history})
+				return rec.write(ctx, history, false)
+			},
+		}})
+	if err != nil {
+		return artifacts.Content{}, err
+	}
+	return t.export(ctx, file, keep.pointer, rec, train.Len(), result)
+}
+
+// export makes the artifact of a training that has ended.
+func (t *training) export(ctx context.Context, initial []byte, p Pointer, rec *recorder, studies int, result Result) (artifacts.Content, error) {
+	history := result.Progress.History
+	if err := rec.write(ctx, history, true); err != nil {
+		return artifacts.Content{}, err
+	}
+	lines, err := Lines(history)
+	if err != nil {
+		return artifacts.Content{}, err
+	}
+	metrics, err := t.store.Put(ctx, artifacts.Content{Data: lines})
+	if err != nil {
+		return artifacts.Content{}, err
+	}
+	note := Note{Fold: t.task.Fold, Train: studies, Epochs: len(history), BestEpoch: result.Progress.BestEpoch, Last: p.Last, Best: p.Best, History: metrics.Digest.String()}
+	if note.BestEpoch > 0 {
+		note.Validation = history[note.BestEpoch-1].Validation
+	}
+	text, err := json.Marshal(note)
+	if err != nil {
+		return artifacts.Content{}, err
+	}
+	file, err := t.file(initial, result, note)
+	return artifacts.Content{Data: file, Encoding: artifacts.Identity, Note: text}, err
+}
+
+// file is the model with the weights that were trained, and where they come from. It names no machine and no time: equal weights
+// make equal bytes.
+func (t *training) file(initial []byte, result Result, note Note) ([]byte, error) {
+	trained, err := onnx.WithWeights(initial, result.Weights)
+	if err != nil {
+		return nil, err
+	}
+	config, err := t.cfg.Digest()
+	if err != nil {
+		return nil, err
+	}
+	set := map[string]string{"cspine.training": t.recipe.Digest().String(), "cspine.dataset": t.Dataset, "cspine.config": config.String(),
+		"cspine.initial_model": t.Model, "cspine.fold": strconv.Itoa(t.task.Fold), "cspine.epoch": strconv.Itoa(note.Epochs)}
+	shards, err := artifacts.DigestOfJSON(t.recipe.Inputs[1:])
+	if err != nil {
+		return nil, err
+	}
+	set["cspine.shards"] = shards.String()
+	if v := note.Validation; v != nil {
+		set["cspine.epoch"] = strconv.Itoa(note.BestEpoch)
+		set["cspine.dice"] = strconv.FormatFloat(v.Mean, 'f', 4, 64)
+	}
+	return onnx.WithMetadata(trained, set)
+}
+
+// recordKnown writes the records of a training that another run made.
+func (t *training) recordKnown(ctx context.Context, res artifacts.Result) error {
+	var note Note
+	if err := json.Unmarshal(res.Note, &note); err != nil {
+		return fmt.Errorf("train: note of the model: %w", err)
+	}
+	d, err := artifacts.ParseDigest(note.History)
+	if err != nil {
+		return err
+	}
+	lines, err := t.store.Get(ctx, d)
+	if errors.Is(err, artifacts.ErrNotFound) {
+		return nil // cleaned away; the model is there
+	}
+	if err != nil {
+		return err
+	}
+	history, err := ReadLines(lines)
+	if err != nil {
+		return err
+	}
+	rec := &recorder{store: t.store, dir: Dir(t.Run, t.task), logs: t.Logs, task: t.task}
+	return rec.write(ctx, history, true)
+}
+
+// shapes returns the dimensions of a model's constants.
+func shapes(m *onnx.Model) map[string][]int {
+	out := map[string][]int{}
+	for _, t := range m.Graph.Initializers {
+		dims := make([]int, len(t.Dims))
+		for i, d := range t.Dims {
+			dims[i] = int(d)
+		}
+		out[t.Name] = dims
+	}
+	return out
+}
+
+// shuffled is a loader's studies in the order of each epoch.
+type shuffled struct {
+	*load.Loader
+	seed uint64
+}
+
+func (s shuffled) Epoch(ctx context.Context, epoch, skip int) iter.Seq2[Sample, error] {
+	return samples(s.Loader.Epoch(ctx, s.seed, epoch, skip))
+}
+
+// heldOut is a loader's studies, the same in each epoch.
+type heldOut struct{ *load.Loader }
+
+func (s heldOut) Epoch(ctx context.Context, _, _ int) iter.Seq2[Sample, error] {
+	return samples(s.Sorted(ctx))
+}
+
+func samples(read iter.Seq2[*shard.Segmentation, error]) iter.Seq2[Sample, error] {
+	return func(yield func(Sample, error) bool) {
+		for s, err := range read {
+			var out Sample
+			if err == nil {
+				out = Sample{Study: s.StudyUID, Volume: s.Volume, Labels: s.Labels}
+				if copy(out.Shape[:], s.Shape) != len(s.Shape) {
+					err = fmt.Errorf("study %s has %d axes", s.StudyUID, len(s.Shape))
+				}
+			}
+			if !yield(out, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Folds returns the folds of a data set's studies, sorted.
+func Folds(m *shard.Manifest) []int {
+	all := map[int]bool{}
+	for _, p := range m.Shards {
+		for fold := range p.Folds {
+			all[fold] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
