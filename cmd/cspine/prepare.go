@@ -195,7 +195,7 @@ func (p *prepareFlags) model(ctx context.Context, store *artifacts.Store, m segm
 
 // modelFile puts one file into the store. It settles the precision where m leaves it open.
 func (p *prepareFlags) modelFile(ctx context.Context, store *artifacts.Store, name string, m *segment.Model) (artifacts.Digest, error) {
-	file, err := os.ReadFile(name)
+	file, err := models.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return artifacts.Digest{}, usage("--segmenter %s: there is no such file; give an ONNX file, several with commas between, or 'labels'", name)
 	}
