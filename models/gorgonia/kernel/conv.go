@@ -16,13 +16,14 @@ type Geometry struct {
 // Conv is a convolution of one geometry. Its methods check the lengths of the slices and panic when they are wrong: an
 // engine that recovers at its border turns that into an error. Outputs must not overlap inputs.
 type Conv struct {
-	g             Geometry
-	w             *Workers
-	xLen, yLen    int
-	wLen          int
-	inVol, outVol int
-	kVol          int
-	inG, outG     int
+	g              Geometry
+	w              *Workers
+	xLen, yLen     int
+	wLen           int
+	inVol, outVol  int
+	kVol           int
+	inG, outG      int
+	forward, input *pass
 }
 
 // NewConv checks the geometry.
@@ -37,6 +38,7 @@ func NewConv(g Geometry, w *Workers) (*Conv, error) {
 	c.inVol, c.outVol, c.kVol = volume(g.InSize), volume(g.OutSize), volume(g.Kernel)
 	c.inG, c.outG = g.In/g.Group, g.Out/g.Group
 	c.xLen, c.yLen, c.wLen = g.Batch*g.In*c.inVol, g.Batch*g.Out*c.outVol, g.Out*c.inG*c.kVol
+	c.forward, c.input = forwardPass(&g, best), inputPass(&g, best)
 	return c, nil
 }
 
@@ -90,7 +92,7 @@ func (c *Conv) Forward(y, x, weight, bias []float32) {
 	}
 	c.w.turn.Lock()
 	defer c.w.turn.Unlock()
-	c.plainForward(y, x, weight, bias)
+	c.forward.run(c.w, y, x, weight, bias)
 }
 
 // GradInput writes the gradient by x, given the gradient by y. It is ConvTranspose's forward pass too.
@@ -98,7 +100,7 @@ func (c *Conv) GradInput(dx, weight, dy []float32) {
 	c.need(dx, dy, weight)
 	c.w.turn.Lock()
 	defer c.w.turn.Unlock()
-	c.plainGradInput(dx, weight, dy)
+	c.input.run(c.w, dx, dy, weight, nil)
 }
 
 // GradWeight writes the gradient by the weights, summed over the batch.

@@ -11,17 +11,34 @@ import (
 // Workers runs pieces of work on a fixed number of goroutines and owns the scratch memory that convolutions use one after
 // another. Convolutions and matrix products of one Workers must wait for each other, and do.
 type Workers struct {
-	n       int
-	turn    sync.Mutex // held while scratch is in use
-	scratch [][]float32
+	n    int
+	turn sync.Mutex // held while scratch is in use
+	own  []scratch
 }
+
+// scratch is what one worker has for itself.
+type scratch struct {
+	buf  [parts][]float32
+	ints []int32
+	tile tileArgs
+	dot  dotArgs
+}
+
+// The parts of a worker's scratch.
+const (
+	slabPart = iota
+	panelPart
+	weightPart
+	outPart
+	parts
+)
 
 // NewWorkers returns n workers; with 0, as many as GOMAXPROCS.
 func NewWorkers(n int) *Workers {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	return &Workers{n: n, scratch: make([][]float32, n)}
+	return &Workers{n: n, own: make([]scratch, n)}
 }
 
 // N returns the number of workers.
@@ -33,7 +50,7 @@ type Panic struct {
 	Stack []byte
 }
 
-func (p *Panic) Error() string { return fmt.Sprintf("in a worker: %v", p.Value) }
+func (p *Panic) Error() string { return fmt.Sprintf("in a worker: %v\n%s", p.Value, p.Stack) }
 
 // Do calls f for each piece in [0, pieces) and returns when all calls have returned. worker is in [0, N) and no two calls
 // run at the same time with the same worker. Which worker takes which piece is left to chance: results must not
@@ -88,12 +105,12 @@ func (w *Workers) Do(pieces int, f func(worker, piece int)) {
 	}
 }
 
-// floats returns n floats of the worker's scratch, with what the last user left in them.
-func (w *Workers) floats(worker, n int) []float32 {
-	if cap(w.scratch[worker]) < n {
-		w.scratch[worker] = make([]float32, n)
+// floats returns n floats of one part, with what the last user left in them.
+func (s *scratch) floats(part, n int) []float32 {
+	if cap(s.buf[part]) < n {
+		s.buf[part] = make([]float32, n)
 	}
-	return w.scratch[worker][:n]
+	return s.buf[part][:n]
 }
 
 // ScratchBytes returns the bytes of scratch memory that are held now.
@@ -101,8 +118,10 @@ func (w *Workers) ScratchBytes() int64 {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	var n int64
-	for _, s := range w.scratch {
-		n += int64(4 * cap(s))
+	for i := range w.own {
+		for _, b := range w.own[i].buf {
+			n += int64(4 * cap(b))
+		}
 	}
 	return n
 }
@@ -111,5 +130,5 @@ func (w *Workers) ScratchBytes() int64 {
 func (w *Workers) Release() {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	clear(w.scratch)
+	clear(w.own)
 }
