@@ -55,6 +55,8 @@ func (s trainingSuite) refusesOptions(t *testing.T) {
 		{"no axes", models.CodePorts, func(o *models.TrainingOptions) { o.InputShapes = [][]int{{}} }},
 		{"an empty axis", models.CodePorts, func(o *models.TrainingOptions) { o.InputShapes = [][]int{{0, 1, 16, 16, 16}} }},
 		{"a negative axis", models.CodePorts, func(o *models.TrainingOptions) { o.InputShapes = [][]int{{2, 1, -16, 16, 16}} }},
+		{"a volume of petabytes", ill, func(o *models.TrainingOptions) { o.InputShapes = [][]int{{2, 1, 1 << 16, 1 << 16, 1 << 16}} }},
+		{"a volume whose size overflows", ill, func(o *models.TrainingOptions) { o.InputShapes = [][]int{{2, 1, 1 << 21, 1 << 21, 1 << 22}} }},
 		{"two channels in place of one", ill, func(o *models.TrainingOptions) { o.InputShapes = [][]int{{2, 2, 16, 16, 16}} }},
 		{"sides that skips do not fit", ill, func(o *models.TrainingOptions) { o.InputShapes = [][]int{{2, 1, 17, 16, 16}} }},
 		{"shapes for two inputs", models.CodePorts, func(o *models.TrainingOptions) { o.InputShapes = append(o.InputShapes, o.InputShapes[0]) }},
@@ -128,4 +130,3 @@ func (s trainingSuite) refusesStates(t *testing.T) {
 		}
 	}
 }
-
