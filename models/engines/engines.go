@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/gorgonia"
 	"github.com/cspine/cspine/models/openvino"
 )
 
@@ -35,6 +36,7 @@ type candidate struct {
 // candidates are all engines, in the order in which Auto prefers them.
 var candidates = []candidate{
 	{name: "openvino", find: func() (models.Engine, error) { return openvino.New(nil) }},
+	{name: "gorgonia", trains: true, find: func() (models.Engine, error) { return gorgonia.New(), nil }},
 }
 
 // Names returns the names that Find takes for a need.
