@@ -28,11 +28,20 @@ func (m *Model) Weights() map[string]Weight {
 }
 
 // WithWeights returns the file with other values in the named float32 initializers, and everything else byte for byte as it
-// stands. A name that is not there, or another number of values, is an *Error, and so is what Parse refuses.
+// stands. A name that is not there, or another number of values, is an *Error, and so is what Parse refuses. A name of Untie's makes
+// the file be untied first, and written anew.
 func WithWeights(file []byte, values map[string][]float32) ([]byte, error) {
-	out := slices.Clone(file)
+	m, err := Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	out := file
+	if m.tied(values) && m.Untie() > 0 {
+		out = m.Bytes()
+	}
+	out = slices.Clone(out)
 	left := maps.Clone(values)
-	err := walk(out, func(f field) error {
+	err = walk(out, func(f field) error {
 		if f.number != 7 {
 			return nil
 		}
@@ -62,6 +71,14 @@ func WithWeights(file []byte, values map[string][]float32) ([]byte, error) {
 		return nil, malformed("new weights: the model has no initializer %q", name)
 	}
 	return out, nil
+}
+
+// tied tells whether an Identity gives one of the names.
+func (m *Model) tied(values map[string][]float32) bool {
+	return slices.ContainsFunc(m.Graph.Nodes, func(n *Node) bool {
+		_, wanted := values[at(n.Outputs, 0)]
+		return wanted && is(n, "Identity")
+	})
 }
 
 // overwrite puts values into message, which t was read from, where its own values lie.

@@ -5,7 +5,14 @@ import (
 	"slices"
 )
 
-func identity(n *node) { n.give(0, n.in[0]) }
+// identity of a weight is a weight of its own (onnx.Model.Untie says why).
+func identity(n *node) {
+	x := n.in[0]
+	if x.known && x.maker == nil && x.trained() {
+		x = &value{shape: x.shape, role: Parameter, known: true, floats: x.floats}
+	}
+	n.give(0, x)
+}
 
 // reshaped gives x another shape of as many elements.
 func (n *node) reshaped(x *value, shape []int) {
