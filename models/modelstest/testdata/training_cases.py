@@ -248,7 +248,7 @@ def course_of(m, init, batches, terms, course, dtype):
         opt.step()
     first = {n: opt.state[p]["exp_avg"] for n, p in m.named_parameters()}
     second = {n: opt.state[p]["exp_avg_sq"] for n, p in m.named_parameters()}
-    return losses, norms, {n: p.detach() for n, p in m.named_parameters()}, first, second
+    return losses, norms, {n: p.detach().clone() for n, p in m.named_parameters()}, first, second
 
 
 def pack16(x):
