@@ -24,6 +24,7 @@ type Conv struct {
 	kVol           int
 	inG, outG      int
 	forward, input *pass
+	weight         *weightPass
 }
 
 // NewConv checks the geometry.
@@ -39,6 +40,7 @@ func NewConv(g Geometry, w *Workers) (*Conv, error) {
 	c.inG, c.outG = g.In/g.Group, g.Out/g.Group
 	c.xLen, c.yLen, c.wLen = g.Batch*g.In*c.inVol, g.Batch*g.Out*c.outVol, g.Out*c.inG*c.kVol
 	c.forward, c.input = forwardPass(&g, best), inputPass(&g, best)
+	c.weight = newWeightPass(&g, best)
 	return c, nil
 }
 
@@ -108,7 +110,7 @@ func (c *Conv) GradWeight(dweight, x, dy []float32) {
 	c.need(x, dy, dweight)
 	c.w.turn.Lock()
 	defer c.w.turn.Unlock()
-	c.plainGradWeight(dweight, x, dy)
+	c.weight.run(c.w, dweight, x, dy)
 }
 
 // GradBias writes the gradient by the bias: dy's sum over batch and positions.

@@ -101,30 +101,48 @@ func TestConvolutionIsItsDefinition(t *testing.T) {
 			}
 			r := rand.New(rand.NewPCG(1, 2))
 			x, wt, bias, dy := filled(r, c.xLen), filled(r, c.wLen), filled(r, g.Out), filled(r, c.yLen)
-			y, ok := guarded(c.yLen)
-			want := make([]float32, c.yLen)
-			c.Forward(y, x, wt, bias)
-			c.plainForward(want, x, wt, bias)
-			near(t, "y", y, want, c.inG*c.kVol)
-			if !ok() {
-				t.Fatalf("Forward writes outside y")
+			check := func(what string, n, terms int, f, plain func(to []float32)) {
+				want := make([]float32, n)
+				plain(want)
+				var first []float32
+				// The second time, scratch is full of NaNs that must not be seen.
+				for range 2 {
+					got, ok := guarded(n)
+					f(got)
+					near(t, what, got, want, terms)
+					if !ok() {
+						t.Fatalf("%s: written outside", what)
+					}
+					if first == nil {
+						first = got
+					}
+					for i := range got {
+						if got[i] != first[i] {
+							t.Fatalf("%s: the second run differs", what)
+						}
+					}
+					w.poison()
+				}
 			}
-			dx, ok := guarded(c.xLen)
-			want = make([]float32, c.xLen)
-			c.GradInput(dx, wt, dy)
-			c.plainGradInput(want, wt, dy)
-			near(t, "dx", dx, want, c.outG*c.kVol)
-			if !ok() {
-				t.Fatalf("GradInput writes outside dx")
-			}
-			dw, ok := guarded(c.wLen)
-			want = make([]float32, c.wLen)
-			c.GradWeight(dw, x, dy)
-			c.plainGradWeight(want, x, dy)
-			near(t, "dw", dw, want, g.Batch*c.outVol)
-			if !ok() {
-				t.Fatalf("GradWeight writes outside dw")
-			}
+			check("y", c.yLen, c.inG*c.kVol, func(y []float32) { c.Forward(y, x, wt, bias) }, func(y []float32) { c.plainForward(y, x, wt, bias) })
+			check("dx", c.xLen, c.outG*c.kVol, func(dx []float32) { c.GradInput(dx, wt, dy) }, func(dx []float32) { c.plainGradInput(dx, wt, dy) })
+			check("dw", c.wLen, g.Batch*c.outVol, func(dw []float32) { c.GradWeight(dw, x, dy) }, func(dw []float32) { c.plainGradWeight(dw, x, dy) })
 		})
 	})
+}
+
+// poison fills all scratch with NaNs.
+func (w *Workers) poison() {
+	fill := func(s []float32) {
+		s = s[:cap(s)]
+		for i := range s {
+			s[i] = float32(math.NaN())
+		}
+	}
+	fill(w.common)
+	for i := range w.own {
+		for _, b := range w.own[i].buf {
+			fill(b)
+		}
+	}
 }

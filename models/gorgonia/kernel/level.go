@@ -56,6 +56,8 @@ type level struct {
 	rows  []int
 	tiles [9][]tile // by rows; wide ones first
 	dots  [5]dot    // by rows of a
+	// transpose8 turns 8 rows of 8·blocks columns; steps are in bytes. It may be nil.
+	transpose8 func(blocks int, dst, src *float32, dstStep, srcStep int)
 }
 
 type tile struct {

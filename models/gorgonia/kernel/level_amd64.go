@@ -17,7 +17,8 @@ func machineLevels() []*level {
 				4: {{6, tile512_4x6}, {3, tile512_4x3}, {2, tile512_4x2}, {1, tile512_4x1}},
 				1: {{8, tile512_1x8}, {4, tile512_1x4}, {2, tile512_1x2}, {1, tile512_1x1}},
 			},
-			dots: [5]dot{4: {6, dot512_4x6}, 1: {6, dot512_1x6}},
+			dots:       [5]dot{4: {6, dot512_4x6}, 1: {6, dot512_1x6}},
+			transpose8: transpose8,
 		})
 	}
 	if x.HasAVX2 && x.HasFMA {
@@ -29,7 +30,8 @@ func machineLevels() []*level {
 				4: {{3, tile256_4x3}, {2, tile256_4x2}, {1, tile256_4x1}},
 				1: {{8, tile256_1x8}, {4, tile256_1x4}, {2, tile256_1x2}, {1, tile256_1x1}},
 			},
-			dots: [5]dot{4: {3, dot256_4x3}, 1: {6, dot256_1x6}},
+			dots:       [5]dot{4: {3, dot256_4x3}, 1: {6, dot256_1x6}},
+			transpose8: transpose8,
 		})
 	}
 	return l

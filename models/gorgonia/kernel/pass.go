@@ -51,6 +51,7 @@ const (
 type phase struct {
 	origin, size [3]int
 	taps         []int   // places in the kernel's volume
+	plain        bool    // taps are the whole kernel in its order
 	off          []int32 // bytes from a vector's position to its factor, by channel in the block and tap
 }
 
@@ -97,7 +98,9 @@ func newAxis(step int, taps []tap1) (axis, [][2]int) {
 }
 
 // forwardPass returns y = w * x as a pass.
-func forwardPass(g *Geometry, l *level) *pass {
+func forwardPass(g *Geometry, l *level) *pass { return newForward(g, l, (*pass).choose) }
+
+func newForward(g *Geometry, l *level, choose func(*pass, int)) *pass {
 	p := &pass{
 		level: l, batch: g.Batch, group: g.Group, rows: g.Out / g.Group, chans: g.In / g.Group,
 		in: g.InSize, out: g.OutSize, grid: g.OutSize, step: g.Stride, outStep: [3]int{1, 1, 1},
@@ -113,7 +116,7 @@ func forwardPass(g *Geometry, l *level) *pass {
 		}
 	}
 	p.phases = []phase{{size: g.OutSize}}
-	p.plan(g, taps, []phaseTaps{{all(taps[0]), all(taps[1]), all(taps[2])}})
+	p.plan(g, taps, []phaseTaps{{all(taps[0]), all(taps[1]), all(taps[2])}}, choose)
 	return p
 }
 
@@ -177,12 +180,12 @@ func inputPass(g *Geometry, l *level) *pass {
 			}
 		}
 	}
-	p.plan(g, taps, lists)
+	p.plan(g, taps, lists, (*pass).choose)
 	return p
 }
 
 // plan chooses the layout and the sizes of tiles and blocks, and fills the phases' offsets.
-func (p *pass) plan(g *Geometry, taps [3][]tap1, lists []phaseTaps) {
+func (p *pass) plan(g *Geometry, taps [3][]tap1, lists []phaseTaps, choose func(*pass, int)) {
 	var cells [3][][2]int
 	for a := range 3 {
 		p.axes[a], cells[a] = newAxis(p.step[a], taps[a])
@@ -191,8 +194,7 @@ func (p *pass) plan(g *Geometry, taps [3][]tap1, lists []phaseTaps) {
 	for _, l := range lists {
 		most = max(most, len(l[0])*len(l[1])*len(l[2]))
 	}
-	p.chooseLayout(most)
-	p.chooseTile(most)
+	choose(p, most)
 
 	// In a panel, the columns of a channel stand in the order of the cells.
 	p.union = len(taps[0]) * len(taps[1]) * len(taps[2])
@@ -213,6 +215,10 @@ func (p *pass) plan(g *Geometry, taps [3][]tap1, lists []phaseTaps) {
 					}
 				}
 			}
+		}
+		f.plain = len(f.taps) == p.kVol
+		for i, k := range f.taps {
+			f.plain = f.plain && i == k
 		}
 		pitch := p.channel
 		if p.layout == columns {
@@ -243,6 +249,12 @@ func (p *pass) cell(z, y, x [2]int) int {
 }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
+
+// choose sets layout, block and tile for phases of at most so many taps.
+func (p *pass) choose(taps int) {
+	p.chooseLayout(taps)
+	p.chooseTile(taps)
+}
 
 // chooseLayout compares, for each useful product, the lanes that are thrown away with the cost of unrolling.
 func (p *pass) chooseLayout(taps int) {
@@ -312,10 +324,15 @@ func (p *pass) chooseTile(taps int) {
 	// Even tiles rather than a small last one.
 	z := ceilDiv(p.grid[0], ceilDiv(p.grid[0], best[0]))
 	y := ceilDiv(h, ceilDiv(h, best[1]))
+	p.setTile(z, y)
+}
+
+// setTile sets the tile and the slab's sizes.
+func (p *pass) setTile(z, y int) {
 	p.tile = [3]int{z, y, p.grid[2]}
 	p.plane = (y + p.axes[1].reach) * p.pitch
-	p.depth = nr[1] * nr[2] * p.plane
-	p.channel = nr[0] * (z + p.axes[0].reach) * p.depth
+	p.depth = len(p.axes[1].residue) * len(p.axes[2].residue) * p.plane
+	p.channel = len(p.axes[0].residue) * (z + p.axes[0].reach) * p.depth
 	p.flatRow = ceilDiv((y-1)*p.pitch+p.grid[2], p.level.lanes)
 }
 

@@ -38,6 +38,7 @@ type job struct {
 	sums                          []float32 // by phase and row
 	sumsRow                       int       // floats of a row in sums
 	vectors                       int
+	whole                         bool    // fill a partial tile's slab to the end, since what no product needs must be finite
 	from, to                      []int32 // of each vector: floats to its position in the slab or panel, and in the output's channel from the tile's first position
 }
 
@@ -150,6 +151,9 @@ func (j *job) fill(c0, nc int) {
 	vol := volume(j.in)
 	first := ((j.image*j.group+j.g)*j.chans + c0) * vol
 	rows := j.ny + ay.reach
+	if j.whole {
+		rows = j.tile[1] + ay.reach
+	}
 	for c := range nc {
 		src := j.source[first+c*vol:][:vol]
 		for rz, residueZ := range az.residue {
@@ -251,8 +255,10 @@ func copyRows(dst, src []float32, w, rows, pitch int) {
 	}
 }
 
-// pack writes the weights of rows j.row0 to row1 and of channels c0 to c0+nc, tile of rows after tile of rows, each
-// with its rows side by side for each term, filled up with zeros.
+// packed rows stand side by side in blocks of 8, for each term, filled up with zeros.
+const packedRows = 8
+
+// pack writes the weights of rows row0 to row1 and of channels c0 to c0+nc, block of rows after block of rows.
 func (j *job) pack(f *phase, c0, nc int) {
 	taps := len(f.taps)
 	if taps == 0 {
@@ -260,24 +266,33 @@ func (j *job) pack(f *phase, c0, nc int) {
 	}
 	terms := nc * taps
 	at := 0
-	for row := j.row0; row < j.row1; {
-		r := j.level.rowTile(j.row1 - row)
-		dst := j.packed[at:][:terms*r]
-		full := min(r, j.row1-row)
-		if full < r {
+	for row := j.row0; row < j.row1; row += packedRows {
+		dst := j.packed[at:][:terms*packedRows]
+		full := min(packedRows, j.row1-row)
+		if full < packedRows {
 			clear(dst)
 		}
-		for c := range nc {
-			for i := range full {
-				src := j.weight[j.g*j.wGroup+(c0+c)*j.wChan+(row+i)*j.wRow:][:j.kVol]
-				d := dst[c*taps*r+i:]
+		src := j.weight[j.g*j.wGroup+c0*j.wChan+row*j.wRow:]
+		if f.plain && j.wChan == j.kVol {
+			j.level.transpose(dst, packedRows, src, j.wRow, full, terms)
+		} else {
+			turned := j.s.floats(turnPart, j.kVol*packedRows)
+			for c := range nc {
+				j.level.transpose(turned, packedRows, src[c*j.wChan:], j.wRow, full, j.kVol)
+				to := dst[c*taps*packedRows:]
 				for t, k := range f.taps {
-					d[t*r] = src[k]
+					*(*[packedRows]float32)(to[t*packedRows:]) = *(*[packedRows]float32)(turned[k*packedRows:])
+				}
+			}
+			if full < packedRows {
+				for i := full; i < packedRows; i++ {
+					for t := range terms {
+						dst[t*packedRows+i] = 0
+					}
 				}
 			}
 		}
-		at += terms * r
-		row += full
+		at += terms * packedRows
 	}
 }
 
@@ -304,14 +319,14 @@ func (j *job) multiply(f *phase, sums, starts []float32, c0, nc int, direct bool
 	}
 	for v0 := 0; v0 < j.vectors; v0 += height {
 		v1 := min(j.vectors, v0+height)
-		at := 0
 		for row := j.row0; row < j.row1; {
 			r := j.level.rowTile(j.row1 - row)
 			t.init = unsafe.Pointer(&starts[row-j.row0])
 			if terms > 0 {
-				t.a = unsafe.Pointer(&j.packed[at])
+				i := row - j.row0
+				t.a = unsafe.Pointer(&j.packed[i/packedRows*packedRows*terms+i%packedRows])
 			}
-			t.aRow, t.aStep = 4, 4*r
+			t.aRow, t.aStep = 4, 4*packedRows
 			var c unsafe.Pointer
 			inPlace := direct && row+r <= j.row1
 			if inPlace {
@@ -343,7 +358,6 @@ func (j *job) multiply(f *phase, sums, starts []float32, c0, nc int, direct bool
 				tiles[k].run(t)
 				v += n
 			}
-			at += terms * r
 			row += r
 		}
 	}

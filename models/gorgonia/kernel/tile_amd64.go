@@ -111,3 +111,8 @@ func dot256_4x3(p *dotArgs)
 //
 //go:noescape
 func dot256_1x6(p *dotArgs)
+
+// transpose8 turns 8 rows of 8·blocks columns into columns. Steps are bytes from row to row. It needs AVX.
+//
+//go:noescape
+func transpose8(blocks int, dst, src *float32, dstStep, srcStep int)

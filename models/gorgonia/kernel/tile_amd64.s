@@ -2334,3 +2334,70 @@ vectors:
 	VMOVSS       X5, 20(AX)
 	VZEROUPPER
 	RET
+
+// func transpose8(blocks int, dst *float32, src *float32, dstStep int, srcStep int)
+// Requires: AVX
+TEXT ·transpose8(SB), NOSPLIT, $0-40
+	MOVQ  blocks+0(FP), AX
+	MOVQ  dst+8(FP), CX
+	MOVQ  src+16(FP), DX
+	MOVQ  dstStep+24(FP), BX
+	MOVQ  srcStep+32(FP), SI
+	LEAQ  (SI)(SI*2), DI
+	LEAQ  (DX)(DI*1), R8
+	LEAQ  (BX)(BX*2), R9
+	LEAQ  (CX)(R9*1), R10
+	TESTQ AX, AX
+	JLE   done
+
+loop:
+	VMOVUPS    (DX), Y0
+	VMOVUPS    (DX)(SI*1), Y1
+	VMOVUPS    (DX)(SI*2), Y2
+	VMOVUPS    (DX)(DI*1), Y3
+	VMOVUPS    (DX)(SI*4), Y4
+	VMOVUPS    (R8)(SI*2), Y5
+	VMOVUPS    (DX)(DI*2), Y6
+	VMOVUPS    (R8)(SI*4), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y1, Y8, Y7
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VSHUFPS    $0x44, Y5, Y3, Y2
+	VSHUFPS    $0xee, Y5, Y3, Y3
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VMOVUPS    Y6, (CX)
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VMOVUPS    Y2, (CX)(BX*4)
+	VPERM2F128 $0x20, Y3, Y1, Y2
+	VMOVUPS    Y2, (CX)(BX*1)
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VMOVUPS    Y1, (R10)(BX*2)
+	VPERM2F128 $0x20, Y5, Y8, Y1
+	VMOVUPS    Y1, (CX)(BX*2)
+	VPERM2F128 $0x31, Y5, Y8, Y1
+	VMOVUPS    Y1, (CX)(R9*2)
+	VPERM2F128 $0x20, Y4, Y0, Y1
+	VMOVUPS    Y1, (CX)(R9*1)
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y0, (R10)(BX*4)
+	ADDQ       $0x20, DX
+	ADDQ       $0x20, R8
+	LEAQ       (CX)(BX*8), CX
+	LEAQ       (R10)(BX*8), R10
+	DECQ       AX
+	JNE        loop
+
+done:
+	VZEROUPPER
+	RET

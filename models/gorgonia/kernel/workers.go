@@ -11,9 +11,10 @@ import (
 // Workers runs pieces of work on a fixed number of goroutines and owns the scratch memory that convolutions use one after
 // another. Convolutions and matrix products of one Workers must wait for each other, and do.
 type Workers struct {
-	n    int
-	turn sync.Mutex // held while scratch is in use
-	own  []scratch
+	n      int
+	turn   sync.Mutex // held while scratch is in use
+	own    []scratch
+	common []float32
 }
 
 // scratch is what one worker has for itself.
@@ -30,6 +31,7 @@ const (
 	panelPart
 	weightPart
 	outPart
+	turnPart
 	parts
 )
 
@@ -113,11 +115,19 @@ func (s *scratch) floats(part, n int) []float32 {
 	return s.buf[part][:n]
 }
 
+// floats returns n floats of the scratch that a whole call has.
+func (w *Workers) floats(n int) []float32 {
+	if cap(w.common) < n {
+		w.common = make([]float32, n)
+	}
+	return w.common[:n]
+}
+
 // ScratchBytes returns the bytes of scratch memory that are held now.
 func (w *Workers) ScratchBytes() int64 {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	var n int64
+	n := int64(4 * cap(w.common))
 	for i := range w.own {
 		for _, b := range w.own[i].buf {
 			n += int64(4 * cap(b))
@@ -131,4 +141,5 @@ func (w *Workers) Release() {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	clear(w.own)
+	w.common = nil
 }

@@ -68,6 +68,7 @@ func main() {
 			s.dot(t[0], t[1])
 		}
 	}
+	transpose8()
 	must(write(*out))
 }
 
@@ -92,7 +93,11 @@ func write(dir string) error {
 		if strings.HasPrefix(fn.Name, "dot") {
 			t = "dotArgs"
 		}
-		fmt.Fprintf(&b, "\n// %s\n//\n//go:noescape\nfunc %s(p *%s)\n", strings.Join(fn.Doc, " "), fn.Name, t)
+		signature := "(p *" + t + ")"
+		if fn.Name == "transpose8" {
+			signature = strings.TrimPrefix(transposeSignature, "func")
+		}
+		fmt.Fprintf(&b, "\n// %s\n//\n//go:noescape\nfunc %s%s\n", strings.Join(fn.Doc, " "), fn.Name, signature)
 		s = bytes.Replace(s, []byte("// func "+fn.Name+"(p *int64)"), []byte("// func "+fn.Name+"(p *"+t+")"), 1)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "tile_amd64.s"), s, 0o666); err != nil {

@@ -1,0 +1,277 @@
+package kernel
+
+import "unsafe"
+
+// weightPass computes the gradient by the weights,
+//
+//	dw[row, chan, tap] = Σ_{image, q} dy[row, q] · x[chan, stride·q + tap·dilation − pad].
+//
+// Positions are cut into tiles, and runs of tiles into chunks, by the geometry alone. A job sums one chunk for some rows and some channels,
+// tile after tile; the chunks' sums are added in their order, so that no sum depends on who computed it.
+//
+// Jobs with enough channels to fill vectors use the register tiles with the parts exchanged: rows of dy are the weights, the terms
+// are positions, and a vector holds the channels of x beside each other for one tap. Others use dot products along rows.
+type weightPass struct {
+	g           *Geometry
+	level       *level
+	rows, chans int // of a group
+	kVol        int
+	byChannel   bool
+
+	tile               [3]int
+	nz, ny             int    // tiles of an image
+	chunk, chunks      int    // tiles of a chunk, and their number
+	rowShare           int    // rows of a job
+	chanShare, chanPad int    // channels of a job; filled up to whole vectors
+	box                [3]int // input of a tile, with padding
+	taps               []int  // byChannel: floats from a position to a tap in the slab
+	p                  *pass  // otherwise: the slab
+}
+
+const (
+	weightJobs   = 16      // about as many jobs, if there are tiles enough
+	partialBound = 1 << 20 // floats of the chunks' sums
+)
+
+func newWeightPass(g *Geometry, l *level) *weightPass {
+	p := &weightPass{g: g, level: l, rows: g.Out / g.Group, chans: g.In / g.Group, kVol: volume(g.Kernel)}
+	p.byChannel = 4*p.chans >= 3*l.lanes
+	p.rowShare = min(p.rows, 64)
+	if p.byChannel {
+		p.planByChannel()
+	} else {
+		p.planDots()
+	}
+	p.nz, p.ny = ceilDiv(g.OutSize[0], p.tile[0]), ceilDiv(g.OutSize[1], p.tile[1])
+	tiles := g.Batch * p.nz * p.ny
+	shares := g.Group * ceilDiv(p.rows, p.rowShare) * ceilDiv(p.chans, p.chanShare)
+	p.chunks = min(tiles, ceilDiv(weightJobs, shares), max(1, partialBound/(g.Out*p.chans*p.kVol)))
+	p.chunk = ceilDiv(tiles, p.chunks)
+	p.chunks = ceilDiv(tiles, p.chunk)
+	return p
+}
+
+// planByChannel chooses channels and tiles so that slab, packed dy and sums stay in the second-level cache.
+func (p *weightPass) planByChannel() {
+	g, lanes := p.g, p.level.lanes
+	p.chanShare = p.chans
+	for p.chanShare > lanes && roundUp(p.rowShare, packedRows)*p.kVol*roundUp(p.chanShare, lanes) > 64<<10 {
+		p.chanShare = roundUp(p.chanShare/2, lanes)
+	}
+	p.chanPad = roundUp(p.chanShare, lanes)
+	box := func(t [3]int) (b [3]int) {
+		for a := range b {
+			b[a] = (t[a]-1)*g.Stride[a] + (g.Kernel[a]-1)*g.Dilation[a] + 1
+		}
+		return b
+	}
+	found, bestCost := false, 0.0
+	for z := 1; z <= min(g.OutSize[0], 16); z++ {
+		for y := g.OutSize[1]; y >= 1; y-- {
+			t := [3]int{z, y, g.OutSize[2]}
+			positions := volume(t)
+			floats := volume(box(t)) * p.chanPad
+			if found && (floats > slabFloats || positions*roundUp(p.rowShare, packedRows) > slabFloats) {
+				continue
+			}
+			tiles := float64(ceilDiv(g.OutSize[0], z) * ceilDiv(g.OutSize[1], y))
+			cost := tiles * float64(floats+8192)
+			if floats > slabFloats {
+				cost *= 1e6
+			}
+			if !found || cost < bestCost {
+				found, bestCost, p.tile = true, cost, t
+			}
+		}
+	}
+	p.tile[0] = ceilDiv(g.OutSize[0], ceilDiv(g.OutSize[0], p.tile[0]))
+	p.tile[1] = ceilDiv(g.OutSize[1], ceilDiv(g.OutSize[1], p.tile[1]))
+	p.box = box(p.tile)
+	for a := range g.Kernel[0] {
+		for b := range g.Kernel[1] {
+			for c := range g.Kernel[2] {
+				p.taps = append(p.taps, p.chanPad*((a*g.Dilation[0]*p.box[1]+b*g.Dilation[1])*p.box[2]+c*g.Dilation[2]))
+			}
+		}
+	}
+}
+
+// run writes dw.
+func (p *weightPass) run(w *Workers, dw, x, dy []float32) {
+	ns, nc := ceilDiv(p.rows, p.rowShare), ceilDiv(p.chans, p.chanShare)
+	sums := dw
+	if p.chunks > 1 {
+		sums = w.floats(p.chunks * len(dw))
+	}
+	w.Do(p.chunks*p.g.Group*ns*nc, func(worker, piece int) {
+		j := weightJob{weightPass: p, s: &w.own[worker], x: x, dy: dy}
+		j.c0 = piece % nc * p.chanShare
+		j.c1 = min(p.chans, j.c0+p.chanShare)
+		piece /= nc
+		j.row0 = piece % ns * p.rowShare
+		j.row1 = min(p.rows, j.row0+p.rowShare)
+		piece /= ns
+		j.group = piece % p.g.Group
+		j.at = piece / p.g.Group
+		j.dw = sums[j.at*len(dw):][:len(dw)]
+		if p.byChannel {
+			j.sumByChannel()
+		} else {
+			j.sumDots()
+		}
+	})
+	if p.chunks > 1 {
+		const part = 1 << 14
+		w.Do(ceilDiv(len(dw), part), func(_, piece int) {
+			from := piece * part
+			to := min(len(dw), from+part)
+			copy(dw[from:to], sums[from:to])
+			for k := 1; k < p.chunks; k++ {
+				Add(dw[from:to], dw[from:to], sums[k*len(dw)+from:k*len(dw)+to])
+			}
+		})
+	}
+}
+
+// weightJob is a chunk of positions for some rows and channels of a group.
+type weightJob struct {
+	*weightPass
+	s                       *scratch
+	dw, x, dy               []float32
+	at                      int // chunk
+	group                   int
+	row0, row1, c0, c1      int
+	image, z0, nz1, y0, ny1 int // the tile at hand
+	offsetsFor              [2]int
+	off                     []int32
+}
+
+// eachTile calls f for each tile of the chunk, in order.
+func (j *weightJob) eachTile(f func()) {
+	g := j.g
+	for t := j.at * j.chunk; t < min((j.at+1)*j.chunk, g.Batch*j.nz*j.ny); t++ {
+		j.image = t / (j.nz * j.ny)
+		j.z0 = t / j.ny % j.nz * j.tile[0]
+		j.y0 = t % j.ny * j.tile[1]
+		j.nz1 = min(j.tile[0], g.OutSize[0]-j.z0)
+		j.ny1 = min(j.tile[1], g.OutSize[1]-j.y0)
+		f()
+	}
+}
+
+func (j *weightJob) sumByChannel() {
+	lanes := j.level.lanes
+	rows := j.row1 - j.row0
+	vecs := j.chanPad / lanes * j.kVol
+	pitch := vecs * lanes
+	sums := j.s.floats(outPart, roundUp(rows, packedRows)*pitch)
+	clear(sums)
+	slab := j.s.floats(slabPart, volume(j.box)*j.chanPad)
+	t := &j.s.tile
+	j.eachTile(func() {
+		positions := j.nz1 * j.ny1 * j.g.OutSize[2]
+		j.fillByChannel(slab)
+		packed := j.s.floats(weightPart, positions*roundUp(rows, packedRows))
+		for r := 0; r < rows; r += packedRows {
+			j.packRows(packed[r*positions:], r, min(packedRows, rows-r))
+		}
+		j.offsets()
+		*t = tileArgs{terms: positions, aRow: 4, aStep: 4 * packedRows, off: unsafe.Pointer(&j.off[0]), load: 1, cRow: 4 * pitch}
+		for r := 0; r < rows; {
+			height := j.level.rowTile(rows - r)
+			t.a = unsafe.Pointer(&packed[r/packedRows*packedRows*positions+r%packedRows])
+			tiles := j.level.tiles[height]
+			for v := 0; v < vecs; {
+				k := 0
+				for tiles[k].vectors > vecs-v {
+					k++
+				}
+				n := tiles[k].vectors
+				for i := range n {
+					// Vectors of neighbouring taps stand together: they read the same lines.
+					t.b[i] = unsafe.Pointer(&slab[j.taps[(v+i)%j.kVol]+(v+i)/j.kVol*lanes])
+					t.c[i] = unsafe.Pointer(&sums[r*pitch+(v+i)*lanes])
+				}
+				tiles[k].run(t)
+				v += n
+			}
+			r += height
+		}
+	})
+	*t = tileArgs{}
+	for r := range rows {
+		for c := range j.c1 - j.c0 {
+			dst := j.dw[((j.group*j.rows+j.row0+r)*j.chans+j.c0+c)*j.kVol:][:j.kVol]
+			src := sums[r*pitch+c/lanes*j.kVol*lanes+c%lanes:]
+			for k := range dst {
+				dst[k] = src[k*lanes]
+			}
+		}
+	}
+}
+
+// fillByChannel copies the tile's input into the slab, channels side by side, with zeros for padding and for missing channels.
+func (j *weightJob) fillByChannel(slab []float32) {
+	g := j.g
+	channels := j.c1 - j.c0
+	vol := volume(g.InSize)
+	src := j.x[((j.image*g.Group+j.group)*j.chans+j.c0)*vol:]
+	depth := (j.nz1-1)*g.Stride[0] + (g.Kernel[0]-1)*g.Dilation[0] + 1
+	height := (j.ny1-1)*g.Stride[1] + (g.Kernel[1]-1)*g.Dilation[1] + 1
+	x0 := -g.PadBegin[2]
+	lo, hi := min(j.box[2], max(0, -x0)), max(0, min(j.box[2], g.InSize[2]-x0))
+	hi = max(hi, lo)
+	for z := range depth {
+		iz := j.z0*g.Stride[0] - g.PadBegin[0] + z
+		for y := range height {
+			iy := j.y0*g.Stride[1] - g.PadBegin[1] + y
+			row := slab[(z*j.box[1]+y)*j.box[2]*j.chanPad:][:j.box[2]*j.chanPad]
+			if iz < 0 || iz >= g.InSize[0] || iy < 0 || iy >= g.InSize[1] || lo == hi {
+				clear(row)
+				continue
+			}
+			clear(row[:lo*j.chanPad])
+			clear(row[hi*j.chanPad:])
+			if channels < j.chanPad {
+				clear(row)
+			}
+			j.level.transpose(row[lo*j.chanPad:], j.chanPad, src[(iz*g.InSize[1]+iy)*g.InSize[2]+lo+x0:], vol, channels, hi-lo)
+		}
+	}
+}
+
+// packRows writes dy of the tile's positions with up to 8 rows side by side, zeros for missing rows.
+func (j *weightJob) packRows(dst []float32, row, rows int) {
+	g := j.g
+	vol := volume(g.OutSize)
+	src := j.dy[((j.image*g.Group+j.group)*j.rows+j.row0+row)*vol:]
+	plane := g.OutSize[1] * g.OutSize[2]
+	n := j.ny1 * g.OutSize[2]
+	if rows < packedRows {
+		clear(dst[:j.nz1*n*packedRows])
+	}
+	for z := range j.nz1 {
+		j.level.transpose(dst[z*n*packedRows:], packedRows, src[(j.z0+z)*plane+j.y0*g.OutSize[2]:], vol, rows, n)
+	}
+}
+
+// offsets fills off with the bytes from the slab's begin to each position's first input.
+func (j *weightJob) offsets() {
+	if j.offsetsFor == [2]int{j.nz1, j.ny1} {
+		return
+	}
+	j.offsetsFor = [2]int{j.nz1, j.ny1}
+	g := j.g
+	if need := volume(j.tile); cap(j.s.ints) < need {
+		j.s.ints = make([]int32, need)
+	}
+	j.off = j.s.ints[:0]
+	for z := range j.nz1 {
+		for y := range j.ny1 {
+			at := (z*g.Stride[0]*j.box[1] + y*g.Stride[1]) * j.box[2]
+			for x := range g.OutSize[2] {
+				j.off = append(j.off, int32(4*j.chanPad*(at+x*g.Stride[2])))
+			}
+		}
+	}
+}
