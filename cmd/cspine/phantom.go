@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,7 +13,7 @@ import (
 )
 
 func newPhantom() *cobra.Command {
-	var out string
+	var out, slices, size, vary string
 	var opts phantom.Options
 	c := &cobra.Command{
 		Use:   "phantom --out DIR",
@@ -22,14 +24,31 @@ func newPhantom() *cobra.Command {
   DIR/segmentations/<study>.nii      masks of C1-C7 (labels 1-7) and T1… (8…)
   DIR/train.csv                      which vertebrae are fractured
 
-Equal seeds give equal files.`,
-		Example: "  cspine phantom --out data --studies 6 --slices 300 --masks 6 --syntax mixed",
+Equal seeds give equal files. With --vary wide patients, poses, scanners, fields of
+view and ways of storing pixels differ much more: to train a segmenter on. There,
+--slices and --size may be ranges, of which every study draws one.`,
+		Example: "  cspine phantom --out data --studies 6 --slices 300 --masks 6 --syntax mixed\n" +
+			"  cspine phantom --out training --studies 500 --masks 500 --vary wide --slices 100-220 --size 256",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if out == "" {
 				return usage("--out is missing: the folder to write to")
 			}
-			if opts.Studies < 1 || opts.Slices < 1 || opts.Masks < 0 {
-				return usage("--studies and --slices must be at least 1, --masks at least 0")
+			var err error
+			if opts.Slices, opts.SlicesTo, err = span("--slices", slices); err != nil {
+				return err
+			}
+			if opts.Size, opts.SizeTo, err = span("--size", size); err != nil {
+				return err
+			}
+			if opts.Studies < 1 || opts.Masks < 0 {
+				return usage("--studies must be at least 1, --masks at least 0")
+			}
+			switch vary {
+			case "usual":
+			case "wide":
+				opts.Wide = true
+			default:
+				return usage("--vary %q is not one of usual, wide", vary)
 			}
 			bar := newProgress(c.ErrOrStderr(), false)
 			studies := bar.step("studies", opts.Studies)
@@ -43,18 +62,35 @@ Equal seeds give equal files.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d studies of %d slices in %s: %s, %.1f s\n",
-				summary.Studies, opts.Slices, out, byteCount(summary.Bytes), time.Since(start).Seconds())
+			fmt.Fprintf(c.OutOrStdout(), "%d studies of %s slices in %s: %s, %.1f s\n",
+				summary.Studies, slices, out, byteCount(summary.Bytes), time.Since(start).Seconds())
 			return nil
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&out, "out", "", "folder to write to")
 	f.IntVar(&opts.Studies, "studies", 6, "number of studies")
-	f.IntVar(&opts.Slices, "slices", 300, "slices of each study")
+	f.StringVar(&slices, "slices", "300", "slices of each study, or a range such as 60-600")
 	f.IntVar(&opts.Masks, "masks", 6, "how many studies get a mask")
 	f.Uint64Var(&opts.Seed, "seed", 1, "equal seeds give equal studies")
 	f.StringVar(&opts.Syntax, "syntax", "mixed", "how pixels are stored: explicit, implicit, jpeg-lossless or mixed")
-	f.IntVar(&opts.Size, "size", 512, "rows and columns of a slice")
+	f.StringVar(&size, "size", "512", "rows and columns of a slice, or a range such as 256-512")
+	f.StringVar(&vary, "vary", "usual", "how far studies differ: usual, or wide (to train on)")
 	return c
+}
+
+// span reads a number, or a range of numbers.
+func span(flag, text string) (from, to int, err error) {
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	from, err = strconv.Atoi(first)
+	if err == nil {
+		to, err = strconv.Atoi(last)
+	}
+	if err != nil || from < 1 || to < from {
+		return 0, 0, usage("%s %q: give a number such as 300, or a range such as 60-600", flag, text)
+	}
+	return from, to, nil
 }

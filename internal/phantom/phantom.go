@@ -21,8 +21,9 @@ import (
 
 // Study is one synthetic patient on the table. It is safe for concurrent use.
 type Study struct {
-	seed  uint64
-	index int
+	seed    uint64
+	index   int
+	variety *variety
 
 	size    int     // rows and columns
 	count   int     // slices
@@ -44,18 +45,32 @@ type Study struct {
 	contrast float32 // HU a contrast agent adds to blood
 	marbling float32
 
+	floor, ceiling float64 // HU that the machine stores
+	implants       []implant
+	intubated      bool
+	storing        storing
+
 	canvases sync.Pool
 }
 
 // New draws a study. The same seed, index, size (rows and columns) and number of slices give the same study; size and
 // slices change how finely the same patient is sampled.
 func New(seed uint64, index, size, slices int) *Study {
-	draw := func(what uint64) *dice { return newDice(seed, uint64(index), what) }
-	s := &Study{seed: seed, index: index, size: size, count: slices}
+	return newStudy(&usual, seed, index, size, slices)
+}
+
+// NewWide draws a study as New does, of patients, poses, scanners and fields of view that differ much more.
+func NewWide(seed uint64, index, size, slices int) *Study {
+	return newStudy(&wide, seed, index, size, slices)
+}
+
+func newStudy(v *variety, seed uint64, index, size, slices int) *Study {
+	draw := func(what uint64) *dice { return newDice(seed, uint64(index), what+v.salt) }
+	s := &Study{seed: seed, index: index, variety: v, size: size, count: slices, floor: -1024, ceiling: 3071}
 	s.smooth = newLattice(draw(1))
-	s.spine = newSpine(draw(2))
+	s.spine = newSpine(draw(2), v)
 	s.skull = newSkull(draw(3), s.spine.head, s.spine.size)
-	s.outline = newOutline(draw(4))
+	s.outline = newOutline(draw(4), v)
 	s.organs = newOrgans(draw(5))
 	s.thorax = newThorax(draw(6), s.spine)
 	d := draw(7)
@@ -63,11 +78,16 @@ func New(seed uint64, index, size, slices int) *Study {
 		s.muscles = append(s.muscles, [2]tube{m.vary(d, 1), m.vary(d, -1)})
 	}
 	s.marbling = float32(max(0, d.around(0.7, 0.5)))
-	if d.chance(0.25) {
-		s.contrast = float32(d.between(140, 300))
+	if d.chance(v.contrasted) {
+		s.contrast = float32(v.contrast.draw(d))
 	}
 	s.assemble(draw(8))
-	s.place(draw(9))
+	if v.wide {
+		s.placeWide(draw(9))
+		s.equip(draw(10))
+	} else {
+		s.place(draw(9))
+	}
 	s.canvases.New = func() any { return newCanvas(size) }
 	return s
 }
@@ -75,7 +95,7 @@ func New(seed uint64, index, size, slices int) *Study {
 // assemble makes the vertebrae and breaks some.
 func (s *Study) assemble(d *dice) {
 	s.broken = drawFractures(d)
-	density := d.around(1, 0.18) // of cancellous bone: age
+	density := max(0.3, s.variety.density.draw(d)) // of cancellous bone: age
 	for i := range vertebrae {
 		var shape solid
 		switch i {
@@ -84,16 +104,16 @@ func (s *Study) assemble(d *dice) {
 		case c2:
 			shape = newAxis(d)
 		default:
-			v := builds[i].vary(d)
+			v := builds[i].vary(d, s.variety.shape)
 			v.spur = s.spine.wear[i] * d.between(0.5, 1.6)
 			if i <= c7 && s.broken[i] && d.chance(0.2) {
 				v.wedge = d.between(1.5, 4)
 			}
 			shape = newTypical(v)
 		}
-		b := newBone(s.spine.frames[i], s.spine.size*d.around(1, 0.012), shape)
+		b := newBone(s.spine.frames[i], s.spine.size*s.variety.bone.draw(d), shape)
 		b.skew = d.around(0, 0.02)
-		b.cortexHU, b.cortexMM = d.around(1180, 80), d.around(0.75, 0.08)
+		b.cortexHU, b.cortexMM = s.variety.cortexHU.draw(d), s.variety.cortexMM.draw(d)
 		b.cancellousHU = 300 * density * d.around(1, 0.05)
 		if i < t1 {
 			b.cancellousHU *= 1.1
@@ -118,14 +138,19 @@ func (s *Study) place(d *dice) {
 	round := func(f float64) float64 { return math.Round(f*1000) / 1000 }
 	s.corner = vec{round(d.around(0, 6) - half), round(d.around(6, 5) - half), round(top)}
 
-	m := &s.scanner
+	s.mount(d)
+}
+
+// mount chooses the scanner.
+func (s *Study) mount(d *dice) {
+	m, v := &s.scanner, s.variety
 	m.collar, m.cradle = d.chance(0.4), d.chance(0.7)
-	if d.chance(0.45) {
+	if d.chance(v.fillings) {
 		m.metal = s.skull.fillings(d)
 	}
-	m.kernel, m.gain = newKernel(d, s.pixelMM)
-	m.noiseHU, m.streakHU = d.between(15, 30), d.between(15, 45)
-	m.tableR = d.between(380, 700)
+	m.kernel, m.gain = newKernel(d, s.pixelMM, v)
+	m.noiseHU, m.streakHU = v.noiseHU.draw(d), v.streakHU.draw(d)
+	m.tableR = v.tableR.draw(d)
 	t := s.spine.section(s.spine.frames[t3].origin.z)
 	_, back := t.world(0, s.outline.back.at(10)+8)
 	m.tableY = back
@@ -154,11 +179,12 @@ func (s *Study) Slice(z int) (hu []int16, labels []uint8) {
 	c.paintAirway(s)
 	c.paintThroat(s)
 	c.paintSpine(s)
+	c.paintImplants(s)
 	c.paintMetal(s)
 	c.expose(s, z)
 	hu = make([]int16, len(c.hu))
 	for i, v := range c.hu {
-		hu[i] = int16(max(-1024, min(3071, math.Floor(float64(v)+0.5))))
+		hu[i] = int16(max(s.floor, min(s.ceiling, math.Floor(float64(v)+0.5))))
 	}
 	labels = make([]uint8, len(c.label))
 	copy(labels, c.label)

@@ -217,7 +217,7 @@ func TestStoredValuesAreHounsfieldUnits(t *testing.T) {
 				got = float64(int16(word))
 			}
 			got = got*head.Slope + head.Intercept
-			if f.padded && got == paddingHU {
+			if f.padding != 0 && got == paddingHU {
 				continue
 			}
 			if got != float64(want) {
@@ -260,5 +260,109 @@ func BenchmarkStudy(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(60*b.N), "ms/slice")
 		})
+	}
+}
+
+func TestWideStudiesAreFunctionsOfSeedAndIndex(t *testing.T) {
+	opts := Options{Studies: 6, Slices: 30, SlicesTo: 60, Masks: 6, Seed: 5, Size: 64, SizeTo: 128, Wide: true, Workers: 1}
+	one, other := t.TempDir(), t.TempDir()
+	sum, err := Write(context.Background(), one, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Studies, opts.Masks, opts.Workers = 3, 3, 3
+	if _, err := Write(context.Background(), other, opts); err != nil {
+		t.Fatal(err)
+	}
+	all := files(t, one)
+	for name, want := range files(t, other) {
+		if name != "train.csv" && !bytes.Equal(all[name], want) {
+			t.Errorf("%s depends on the number of workers or of studies", name)
+		}
+	}
+	if n := len(all) - 6 - 1; n != sum.Slices {
+		t.Errorf("%d slices are there, the summary says %d", n, sum.Slices)
+	}
+	slices, sizes := map[int]bool{}, map[int]bool{}
+	for index := range 40 {
+		s := opts.study(index)
+		slices[s.count], sizes[s.size] = true, true
+		if s.count < 30 || s.count > 60 || s.size < 64 || s.size > 128 {
+			t.Errorf("study %d has %d slices of %d rows", index, s.count, s.size)
+		}
+	}
+	if len(slices) < 15 || len(sizes) < 7 {
+		t.Errorf("40 studies have %d numbers of slices, %d sizes", len(slices), len(sizes))
+	}
+}
+
+func TestWideStudiesShowEveryLevelInOrder(t *testing.T) {
+	missing := 0
+	for index := range 15 {
+		s := NewWide(1, index, 64, 48)
+		above := -1.0
+		for l := 1; l <= 7; l++ {
+			sum, n := 0.0, 0.0
+			for z := range s.Slices() {
+				_, labels := s.Slice(z)
+				for _, v := range labels {
+					if int(v) == l {
+						sum, n = sum+float64(z), n+1
+					}
+				}
+			}
+			if n == 0 {
+				missing++
+				continue
+			}
+			if sum/n <= above {
+				t.Errorf("study %d: C%d does not lie below the one above", index, l)
+			}
+			above = sum / n
+		}
+	}
+	if missing > 1 {
+		t.Errorf("%d of 105 vertebrae are not in the picture", missing)
+	}
+}
+
+func TestWideStoredValuesAreHounsfieldUnits(t *testing.T) {
+	kinds := map[storing]bool{}
+	for index := range 40 {
+		s := NewWide(2, index, 64, 10)
+		hu, _ := s.Slice(6)
+		f := s.format("explicit")
+		file, err := s.encode(hu, 6, f)
+		if err != nil {
+			t.Fatalf("study %d: %v", index, err)
+		}
+		head, err := dicom.ReadHeader(bytes.NewReader(file), int64(len(file)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value := file[head.Pixels.Offset:][:head.Pixels.Length]
+		outside := 0
+		for i, want := range hu {
+			word := binary.LittleEndian.Uint16(value[2*i:])
+			got := float64(word)
+			if f.signed {
+				got = float64(int16(word))
+			}
+			got = got*head.Slope + head.Intercept
+			if f.padding != 0 && got == float64(f.padding) {
+				outside++
+				continue
+			}
+			if got != float64(want) {
+				t.Fatalf("study %d pixel %d: stored %v HU, rendered %d (%+v)", index, i, got, want, f.storing)
+			}
+		}
+		if f.radius == 0 && outside > 0 {
+			t.Errorf("study %d: padding without a circle", index)
+		}
+		kinds[storing{signed: f.signed, intercept: f.intercept, bits: f.bits}] = true
+	}
+	if len(kinds) < 6 {
+		t.Errorf("40 studies are stored in %d ways", len(kinds))
 	}
 }

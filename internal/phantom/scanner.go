@@ -15,9 +15,10 @@ type scanner struct {
 	metal    []vec   // dental fillings, in the world
 }
 
-// newKernel is half a symmetric bone kernel, its middle first: a narrow Gaussian less a wide one, so that edges overshoot.
-func newKernel(d *dice, pixel float64) (kernel []float32, gain float32) {
-	narrow, wide, share := d.between(0.24, 0.33)/pixel, d.between(0.75, 0.95)/pixel, d.between(0.18, 0.42)
+// newKernel is half a symmetric kernel, its middle first: a narrow Gaussian less a wide one, so that edges overshoot as
+// bone kernels make them.
+func newKernel(d *dice, pixel float64, v *variety) (kernel []float32, gain float32) {
+	narrow, wide, share := v.narrowMM.draw(d)/pixel, d.between(0.75, 0.95)/pixel, v.overshoot.draw(d)
 	const taps = 5
 	k := make([]float64, taps)
 	var a, b [taps]float64
@@ -47,6 +48,9 @@ func newKernel(d *dice, pixel float64) (kernel []float32, gain float32) {
 // paintTable paints the couch: a thin hard shell round light foam, and a mattress on it.
 func (c *canvas) paintTable(s *Study) {
 	m := &s.scanner
+	if m.tableR == 0 {
+		return
+	}
 	for row := range c.size {
 		y := c.y0 + float64(row)*c.pixel
 		if y < m.tableY-60 {

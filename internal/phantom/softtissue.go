@@ -10,8 +10,8 @@ type outline struct {
 	stout                      float64
 }
 
-func newOutline(d *dice) *outline {
-	o := &outline{stout: d.around(1, 0.06)}
+func newOutline(d *dice, v *variety) *outline {
+	o := &outline{stout: v.stout.draw(d)}
 	table := func(rows [][2]float64, f float64) *profile {
 		x, y := make([]float64, len(rows)), make([]float64, len(rows))
 		for i, r := range rows {
@@ -27,7 +27,7 @@ func newOutline(d *dice) *outline {
 	o.shoulder = table([][2]float64{{5.6, 20}, {6.3, 62}, {7, 105}, {8, 160}, {9, 190}, {10, 205}, {14, 225}}, 0.6+0.4*o.stout)
 	o.shoulderV = table([][2]float64{{6, 34}, {8, 20}, {9, 10}, {10, 4}, {14, -8}}, 1)
 	o.depth = table([][2]float64{{5.6, 12}, {6.3, 20}, {7, 30}, {8, 48}, {9, 64}, {10, 76}, {14, 96}}, 0.4+0.6*o.stout)
-	under := d.between(2, 9)
+	under := v.fat.draw(d)
 	o.fat = table([][2]float64{{-1, 3}, {2, 3.5}, {4, 3 + under*0.6}, {7, 4 + under}, {14, 5 + under*1.5}}, 1)
 	return o
 }

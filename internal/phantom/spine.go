@@ -41,13 +41,13 @@ var stackMM = [vertebrae]float64{
 // newSpine poses a spine: C4's body is at the origin. Slopes are those of supine trauma patients, most of them
 // with the chin free: T1 leans forward by 15–30°, and the neck bends back again by 0–30° between C7 and C2
 // (Lee et al. 2012 give 26° ± 7° and 10° ± 9°).
-func newSpine(d *dice) *spine {
+func newSpine(d *dice, v *variety) *spine {
 	const degree = math.Pi / 180
-	s := &spine{size: d.around(0.98, 0.05)}
-	t1Slope := d.around(22, 5)
-	lordosis := d.around(18, 9)
+	s := &spine{size: v.size.draw(d)}
+	t1Slope := v.t1Slope.draw(d)
+	lordosis := v.lordosis.draw(d) + v.balance*(t1Slope-v.t1Slope.mean)
 	shape := d.between(0.75, 1.3) // where along the neck the bend sits
-	sideways, turn := d.around(0, 3.5), d.around(0, 8)
+	sideways, turn := v.sideways.draw(d), v.turn.draw(d)
 	s.age(d)
 
 	var tilt, bend, spin [vertebrae]float64
@@ -68,7 +68,7 @@ func newSpine(d *dice) *spine {
 	tilt[c2] = t1Slope - 3 - lordosis
 	tilt[c1] = tilt[c2] - d.around(7, 3)
 	spin[c1] = turn * 0.95
-	headTilt := tilt[c1] + d.around(8, 4)
+	headTilt := tilt[c1] + v.nod.draw(d)
 
 	at := vec{}
 	for i := vertebrae - 1; i >= 0; i-- {
@@ -77,7 +77,7 @@ func newSpine(d *dice) *spine {
 			if i == c1 {
 				middle = s.frames[c2] // the dens is part of the axis
 			}
-			at = at.add(middle.z.scale((stackMM[i]*d.around(1, 0.02) - 2.6*s.wear[i]) * s.size))
+			at = at.add(middle.z.scale((stackMM[i]*v.stack.draw(d) - 2.6*s.wear[i]) * s.size))
 		}
 		s.frames[i] = newFrame(at, degree*tilt[i], degree*bend[i], degree*spin[i])
 	}

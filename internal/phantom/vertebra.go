@@ -106,17 +106,17 @@ var builds = [vertebrae]build{
 	},
 }
 
-// vary returns one patient's version of a vertebra.
-func (b build) vary(d *dice) build {
+// vary returns one patient's version of a vertebra; by scales how far it may be from the tables.
+func (b build) vary(d *dice, by float64) build {
 	for _, v := range []*float64{
 		&b.bodyHalfWidth, &b.bodyHalfDepth, &b.uncus, &b.canalHalfWidth, &b.canalDepth, &b.pedicleRadius, &b.laminaRadius,
 	} {
-		*v *= d.around(1, 0.04)
+		*v *= d.around(1, 0.04*by)
 	}
 	for _, v := range []*float64{
 		&b.spinousLength, &b.spinousDroop, &b.bifid, &b.foramenRadius, &b.transverseRadius, &b.transverse.x,
 	} {
-		*v *= d.around(1, 0.07)
+		*v *= d.around(1, 0.07*by)
 	}
 	return b
 }

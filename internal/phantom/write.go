@@ -22,14 +22,20 @@ import (
 
 // Options of Write. The zero value of a field means its default.
 type Options struct {
-	Studies int    // 1
-	Slices  int    // of each study; 300
-	Masks   int    // how many studies, the first ones, get a segmentation; none
-	Seed    uint64 // equal seeds give equal files
+	Studies int // 1
+	Slices  int // of each study; 300
+	// SlicesTo, if it is more than Slices, makes every study draw its number of slices between the two.
+	SlicesTo int
+	Masks    int    // how many studies, the first ones, get a segmentation; none
+	Seed     uint64 // equal seeds give equal files
 	// Syntax is how pixels are stored: "explicit", "implicit", "jpeg-lossless", or "mixed" (the default), which goes
 	// round all three.
-	Syntax  string
-	Size    int // rows and columns; 512
+	Syntax string
+	Size   int // rows and columns; 512
+	SizeTo int // if more than Size, every study draws its size between the two
+	// Wide makes patients, poses, scanners and fields of view differ much more, and studies be stored in more ways:
+	// for training, not for show. Its studies are others than those without, whatever the seed.
+	Wide    bool
 	Workers int // slices rendered at a time; GOMAXPROCS
 	// Progress, when set, is told of every study written. It is never called twice at a time.
 	Progress func(done, total int)
@@ -54,9 +60,8 @@ const (
 // format is how a study's slices are stored.
 type format struct {
 	syntax dicom.TransferSyntax
-	signed bool // 16 bits, intercept 0; else 12 bits, intercept -1024
-	padded bool // outside the circle of reconstruction
-	first  int  // number of slice 0
+	first  int // number of slice 0
+	storing
 }
 
 // Write makes studies and writes them below dir: train_images/<uid>/<n>.dcm, segmentations/<uid>.nii, train.csv.
@@ -74,7 +79,7 @@ func Write(ctx context.Context, dir string, opts Options) (Summary, error) {
 		}
 	}
 	for index := range opts.Studies {
-		s := New(opts.Seed, index, opts.Size, opts.Slices)
+		s := opts.study(index)
 		written, err := s.write(ctx, dir, index < opts.Masks, s.format(opts.Syntax), opts.Workers)
 		if err != nil {
 			return sum, fmt.Errorf("phantom: study %d of seed %d: %w", index, opts.Seed, err)
@@ -82,7 +87,7 @@ func Write(ctx context.Context, dir string, opts Options) (Summary, error) {
 		row := s.labels()
 		rows = append(rows, row)
 		sum.Studies++
-		sum.Slices += opts.Slices
+		sum.Slices += s.files()
 		sum.Bytes += written
 		sum.StudyUIDs = append(sum.StudyUIDs, s.UID())
 		if index < opts.Masks {
@@ -106,7 +111,7 @@ func Write(ctx context.Context, dir string, opts Options) (Summary, error) {
 }
 
 func (o Options) complete() (Options, error) {
-	if o.Studies < 0 || o.Slices < 0 || o.Masks < 0 || o.Size < 0 || o.Workers < 0 {
+	if o.Studies < 0 || min(o.Slices, o.SlicesTo) < 0 || o.Masks < 0 || min(o.Size, o.SizeTo) < 0 || o.Workers < 0 {
 		return o, fmt.Errorf("%w: numbers of studies, slices, masks, rows and workers must not be negative", ErrOptions)
 	}
 	if o.Studies == 0 {
@@ -118,8 +123,9 @@ func (o Options) complete() (Options, error) {
 	if o.Size == 0 {
 		o.Size = 512
 	}
-	if o.Size < 32 || o.Size > 2048 {
-		return o, fmt.Errorf("%w: size %d, must be 32 to 2048", ErrOptions, o.Size)
+	o.SlicesTo, o.SizeTo = max(o.Slices, o.SlicesTo), max(o.Size, o.SizeTo)
+	if o.Size < 32 || o.SizeTo > 2048 {
+		return o, fmt.Errorf("%w: size %d to %d, must be 32 to 2048", ErrOptions, o.Size, o.SizeTo)
 	}
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -134,15 +140,50 @@ func (o Options) complete() (Options, error) {
 	return o, nil
 }
 
+// study draws the study of an index.
+func (o *Options) study(index int) *Study {
+	d := newDice(o.Seed, uint64(index), 0x72616e6765)
+	slices, size := o.Slices, o.Size
+	if o.SlicesTo > o.Slices { // as often twice as half as many
+		slices = int(math.Round(logUniform{lo: float64(o.Slices), hi: float64(o.SlicesTo)}.draw(d)))
+	}
+	if o.SizeTo > o.Size {
+		size = min(o.SizeTo, o.Size+8*d.pick((o.SizeTo-o.Size)/8+1))
+	}
+	if o.Wide {
+		return NewWide(o.Seed, index, size, slices)
+	}
+	return New(o.Seed, index, size, slices)
+}
+
 // UID is the study's, the same for every size and number of slices.
 func (s *Study) UID() string {
-	return uidRoot + strconv.FormatUint(newDice(s.seed, uint64(s.index), 0x756964).next()%1e12+1, 10)
+	return uidRoot + strconv.FormatUint(newDice(s.seed, uint64(s.index), 0x756964+s.variety.salt).next()%1e12+1, 10)
+}
+
+// files is the number of slices that are written.
+func (s *Study) files() int {
+	n := 0
+	for z := range s.count {
+		if s.written(z) {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Study) format(syntax string) format {
 	d := newDice(s.seed, uint64(s.index), 0x666f726d6174)
-	f := format{signed: s.index%2 == 1, first: 1}
-	f.padded = f.signed && d.chance(0.5)
+	f := format{first: 1, storing: storing{signed: s.index%2 == 1, intercept: -1024, bits: 12}}
+	if f.signed {
+		f.intercept, f.bits = 0, 16
+		if d.chance(0.5) {
+			f.padding, f.radius = paddingHU, 1
+		}
+	}
+	if s.variety.wide {
+		f.storing = s.storing
+	}
 	if d.chance(0.2) { // as in the data set, some start elsewhere
 		f.first = d.pick(2) * d.pick(60)
 	}
@@ -194,14 +235,20 @@ func (s *Study) write(ctx context.Context, dir string, masked bool, f format, wo
 				return err
 			}
 			hu, labels := s.Slice(z)
+			if masked {
+				if s.variety.wide && f.padding != 0 { // what is not shown is not labelled
+					blank(labels, s.size, f.radius, 0)
+				}
+				s.store(mask, labels, z)
+			}
+			if !s.written(z) {
+				return nil
+			}
 			file, err := s.encode(hu, z, f)
 			if err != nil {
 				return err
 			}
 			sizes[z] = int64(len(file))
-			if masked {
-				s.store(mask, labels, z)
-			}
 			return os.WriteFile(filepath.Join(folder, strconv.Itoa(f.first+z)+".dcm"), file, 0o644)
 		})
 	}
@@ -264,36 +311,29 @@ func (s *Study) encode(hu []int16, z int, f format) ([]byte, error) {
 		SpacingBetweenSlicesMM: s.sliceMM,
 		KVP:                    120,
 		WindowCentre:           450, WindowWidth: 1800,
-		Slope: 1, Intercept: -1024, BitsStored: 12,
+		Slope: 1, Intercept: f.intercept, BitsStored: f.bits, Signed: f.signed,
 		Pix: make([]uint16, len(hu)),
 	}
-	if !f.signed {
-		for i, v := range hu {
-			ct.Pix[i] = uint16(v + 1024)
-		}
-		return ct.Encode(f.syntax)
-	}
-	ct.Intercept, ct.BitsStored, ct.Signed = 0, 16, true
+	zero := int(f.intercept)
 	for i, v := range hu {
-		ct.Pix[i] = uint16(v)
+		ct.Pix[i] = uint16(int(v) - zero)
 	}
-	if f.padded {
-		padding := int32(paddingHU)
+	if f.padding != 0 {
+		padding := int32(f.padding - zero)
 		ct.Padding = &padding
-		s.pad(ct.Pix)
+		blank(ct.Pix, s.size, f.radius, uint16(padding))
 	}
 	return ct.Encode(f.syntax)
 }
 
-// pad blanks what lies outside the circle of reconstruction.
-func (s *Study) pad(pix []uint16) {
-	n := s.size
+// blank sets what lies outside the circle of reconstruction, of a radius in halves of an image of n rows.
+func blank[T any](pix []T, n int, radius float64, value T) {
+	limit := int(radius * radius * float64(n*n))
 	for row := range n {
 		for column := range n {
 			x, y := 2*column-n+1, 2*row-n+1
-			if x*x+y*y > n*n {
-				outside := int16(paddingHU)
-				pix[row*n+column] = uint16(outside)
+			if x*x+y*y > limit {
+				pix[row*n+column] = value
 			}
 		}
 	}
