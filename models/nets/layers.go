@@ -13,7 +13,12 @@ import (
 // alone, so that a change in one layer leaves the others' as they were.
 type layers struct {
 	*onnx.Builder
-	seed uint64
+	network string
+	seed    uint64
+}
+
+func newLayers(network string, seed uint64) *layers {
+	return &layers{Builder: onnx.NewBuilder(network), network: network, seed: seed}
 }
 
 // tensor is a value of the network: a batch of cubes, [N, channels, size, size, size].
@@ -62,7 +67,10 @@ func (l *layers) conv(name string, x tensor, channels, kernel, stride int) tenso
 }
 
 // norm adds a batch normalisation with PyTorch's defaults.
-func (l *layers) norm(name string, x tensor) tensor {
+func (l *layers) norm(name string, x tensor) tensor { return l.normalise(name, x, 1e-5) }
+
+// normalise adds a batch normalisation, which starts as PyTorch's does.
+func (l *layers) normalise(name string, x tensor, epsilon float32) tensor {
 	in := []string{x.name}
 	for _, p := range []struct {
 		role  string
@@ -70,7 +78,7 @@ func (l *layers) norm(name string, x tensor) tensor {
 	}{{"weight", 1}, {"bias", 0}, {"running_mean", 0}, {"running_var", 1}} {
 		in = append(in, l.Floats(name+"."+p.role, filled(x.channels, p.value), x.channels))
 	}
-	x.name = l.Node("BatchNormalization", name, in, onnx.FloatAttribute("epsilon", 1e-5), onnx.FloatAttribute("momentum", 0.9))
+	x.name = l.Node("BatchNormalization", name, in, onnx.FloatAttribute("epsilon", epsilon), onnx.FloatAttribute("momentum", 0.9))
 	return x
 }
 

@@ -15,6 +15,7 @@ import (
 
 // volume declares the network's input, and says in the metadata what the file is.
 func (l *layers) volume(channels, size int) tensor {
+	l.Metadata("cspine.network", l.network)
 	l.Metadata("cspine.seed", strconv.FormatUint(l.seed, 10))
 	return tensor{l.Input("volume", onnx.Fixed(1, channels, size, size, size)), channels, size}
 }

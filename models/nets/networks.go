@@ -21,9 +21,19 @@ type Network struct {
 
 // Networks are all there are.
 var Networks = []Network{
-	{Name: "unet-small", About: "U-Net of 1.7 M parameters for CPUs", build: func(o Options, seed uint64) ([]byte, error) {
-		return UNetSmall{o.Channels, o.Classes, o.Size}.Build(seed)
-	}},
+	{"unet-small", "U-Net of 1.7 M parameters, for CPUs", small, false},
+	{"unet-resnet18d", "the reference's U-Net on a resnet18d, 4 or 5 blocks", onEncoder(ResNet18d), true},
+	{"unet-efficientnetv2s", "the reference's second U-Net, on an EfficientNetV2-S, 4 or 5 blocks", onEncoder(EfficientNetV2S), true},
+}
+
+func small(o Options, seed uint64) ([]byte, error) {
+	return UNetSmall{InChannels: o.Channels, Classes: o.Classes, Size: o.Size}.Build(seed)
+}
+
+func onEncoder(e Encoder) func(Options, uint64) ([]byte, error) {
+	return func(o Options, seed uint64) ([]byte, error) {
+		return UNet{Encoder: e, Blocks: o.Blocks, InChannels: o.Channels, Classes: o.Classes, Size: o.Size}.Build(seed)
+	}
 }
 
 // Build returns the network as an ONNX file with weights drawn from the seed.

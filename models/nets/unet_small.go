@@ -1,10 +1,6 @@
 package nets
 
-import (
-	"math"
-
-	"github.com/cspine/cspine/models/onnx"
-)
+import "math"
 
 // UNetSmall is a U-Net of 1.7 million parameters for training and inference on CPUs: 18 GFLOP forward at 128³, where the
 // reference's network takes 318 (see docs/models.md for the layers' shares). Input volume [1, InChannels, Size, Size, Size], 0 to 1;
@@ -70,8 +66,4 @@ func (l *layers) subvoxel(name string, x tensor, channels int) tensor {
 	w := l.Floats(name+".weight", l.normal(name, x.channels*channels*8, math.Sqrt(2/float64(x.channels))), x.channels, channels, 2, 2, 2)
 	y := l.Node("ConvTranspose", name, []string{x.name, w}, times("kernel_shape", 3, 2), times("strides", 3, 2), times("pads", 6, 0))
 	return tensor{y, channels, 2 * x.size}
-}
-
-func newLayers(network string, seed uint64) *layers {
-	return &layers{Builder: onnx.NewBuilder(network), seed: seed}
 }
