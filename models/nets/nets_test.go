@@ -15,20 +15,23 @@ import (
 	"github.com/cspine/cspine/models/gorgonia"
 	"github.com/cspine/cspine/models/nets"
 	"github.com/cspine/cspine/models/onnx"
+	"github.com/cspine/cspine/models/program"
 )
 
-// cases are the networks that testdata has PyTorch's answers for, with PyTorch's count of parameters.
+// cases are the networks that testdata has PyTorch's answers for, with PyTorch's counts of parameters and of
+// operations (FlopCounterMode).
 var cases = []struct {
 	name       string
 	network    interface{ Build(uint64) ([]byte, error) }
 	channels   int
 	parameters int
+	flops      int64
 }{
-	{"unet-small", nets.UNetSmall{Size: 32}, 1, 1714071},
-	{"unet-resnet18d-4", nets.UNet{Encoder: nets.ResNet18d, Size: 32}, 3, 14820167},
-	{"unet-resnet18d-5", nets.UNet{Encoder: nets.ResNet18d, Size: 32, Blocks: 5}, 3, 42677431},
-	{"unet-efficientnetv2s-4", nets.UNet{Encoder: nets.EfficientNetV2S, Size: 32}, 3, 12374879},
-	{"unet-efficientnetv2s-5", nets.UNet{Encoder: nets.EfficientNetV2S, Size: 32, Blocks: 5}, 3, 28803447},
+	{"unet-small", nets.UNetSmall{Size: 32}, 1, 1714071, 283779072},
+	{"unet-resnet18d-4", nets.UNet{Encoder: nets.ResNet18d, Size: 32}, 3, 14820167, 13060276224},
+	{"unet-resnet18d-5", nets.UNet{Encoder: nets.ResNet18d, Size: 32, Blocks: 5}, 3, 42677431, 4984668160},
+	{"unet-efficientnetv2s-4", nets.UNet{Encoder: nets.EfficientNetV2S, Size: 32}, 3, 12374879, 12247285760},
+	{"unet-efficientnetv2s-5", nets.UNet{Encoder: nets.EfficientNetV2S, Size: 32, Blocks: 5}, 3, 28803447, 4539456128},
 }
 
 // seasoned gives batch normalisation statistics that are not 0 and 1 and the head larger weights, as
@@ -117,7 +120,7 @@ func expected(t *testing.T, name string) []float32 {
 	return values
 }
 
-func TestNetworksAreWholeAndHavePyTorchsParameters(t *testing.T) {
+func TestNetworksAreWholeAndCostWhatPyTorchsDo(t *testing.T) {
 	for _, c := range cases {
 		file, err := c.network.Build(1)
 		if err != nil {
@@ -142,6 +145,13 @@ func TestNetworksAreWholeAndHavePyTorchsParameters(t *testing.T) {
 		}
 		if count != c.parameters {
 			t.Errorf("%s: %d parameters, PyTorch has %d", c.name, count, c.parameters)
+		}
+		p, err := program.Compile(m, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if got := p.FLOPs(); got != c.flops {
+			t.Errorf("%s: %d FLOP, PyTorch counts %d", c.name, got, c.flops)
 		}
 	}
 }

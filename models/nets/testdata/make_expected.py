@@ -5,7 +5,7 @@ Encoders are timm's own modules, turned to 3D module by module; the U-Net decode
 segmentation_models_pytorch's, the small network after its description. Called with a folder that has NAME.onnx for each case, built by
     cspine model build NETWORK --size 32 --seed 1 [--blocks 5] --out NAME.onnx
 it loads their weights by name, gives batch normalisation statistics that are not 0 and 1 and the head larger weights (season, which the Go test
-repeats), and writes NAME.npy: every fourth voxel of the output along each axis. It prints parameter counts.
+repeats), and writes NAME.npy: every fourth voxel of the output along each axis. It prints counts of parameters and of floating-point operations.
 """
 import os
 import sys
@@ -18,6 +18,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from onnx import numpy_helper
 from timm.layers import BatchNormAct2d
+from torch.utils.flop_counter import FlopCounterMode
 
 here = os.path.dirname(os.path.abspath(__file__))
 torch.set_num_threads(2)
@@ -206,6 +207,7 @@ for name, m, channels in (
     with torch.no_grad():
         load(m, os.path.join(sys.argv[1], name + ".onnx"))
         season(m)
-        y = m(volume(channels, 32)).numpy()
+        with FlopCounterMode(display=False) as counter:
+            y = m(volume(channels, 32)).numpy()
     np.save(os.path.join(here, name + ".npy"), y[0, :, ::4, ::4, ::4].copy())
-    print(f"{name}: {sum(p.numel() for p in m.parameters())} parameters, output {y.min():.4f} to {y.max():.4f}, mean {y.mean():.4f}")
+    print(f"{name}: {sum(p.numel() for p in m.parameters())} parameters, {counter.get_total_flops()} FLOP, output {y.min():.4f} to {y.max():.4f}, mean {y.mean():.4f}")
