@@ -34,10 +34,9 @@ func (j *weightJob) sumDots() {
 	w := j.g.OutSize[2]
 	terms := p.chans * len(f.taps)
 	rows := j.row1 - j.row0
-	// Columns in groups of n for rows in fours, and again for single rows.
-	four, one := j.level.dots[4], j.level.dots[1]
-	pitch := max(roundUp(terms, four.n), roundUp(terms, one.n))
-	sums := j.s.floats(outPart, roundUp(rows, 4)*pitch)
+	most := len(j.level.dots)
+	pitch := terms + maxDots // rows of a tile stand together, each tile's last columns filled up
+	sums := j.s.floats(outPart, rows*pitch)
 	clear(sums)
 	fill := job{whole: true, pass: p, s: j.s, source: j.x, g: j.group, slab: j.s.floats(slabPart, p.channel*p.chans+lanes)}
 	// The garbage between rows meets zeros of dy; it must be finite.
@@ -47,7 +46,7 @@ func (j *weightJob) sumDots() {
 		length = p.tile[1] * w
 	}
 	d := &j.s.dot
-	packed := j.s.floats(weightPart, roundUp(rows, 4)*length)
+	packed := j.s.floats(weightPart, rows*length)
 	j.eachTile(func() {
 		fill.image, fill.z0, fill.nz, fill.y0, fill.ny = j.image, j.z0, j.nz1, j.y0, j.ny1
 		fill.fill(0, p.chans)
@@ -58,29 +57,24 @@ func (j *weightJob) sumDots() {
 			d.rows, d.vectors = 1, 4*roundUp((j.ny1-1)*p.pitch+w, lanes)
 		}
 		j.copyRows(packed, length)
-		for r := 0; r < rows; {
-			height, n, run := 4, four.n, four.run
-			if rows-r == 1 {
-				height, n, run = 1, one.n, one.run
-			}
+		for r := 0; r < rows; r += most {
+			height := min(most, rows-r)
+			kind := &j.level.dots[height-1]
 			d.a = unsafe.Pointer(&packed[r*length])
-			for k := 0; k < terms; k += n {
-				for i := range n {
+			for k := 0; k < terms; k += kind.n {
+				for i := range kind.n {
 					d.b[i] = unsafe.Pointer(&fill.slab[f.off[min(k+i, terms-1)]/4])
 				}
 				d.c = unsafe.Pointer(&sums[r*pitch+k*height])
-				run(d)
+				kind.run(d)
 			}
-			r += height
 		}
 	})
 	*d = dotArgs{}
 	for r := range rows {
-		height, n := 4, four.n
-		first := r / 4 * 4
-		if rows-first == 1 {
-			height, n = 1, one.n
-		}
+		first := r / most * most
+		height := min(most, rows-first)
+		n := j.level.dots[height-1].n
 		dst := j.dw[(j.group*j.rows+j.row0+r)*terms:][:terms]
 		for k := range dst {
 			dst[k] = sums[first*pitch+k/n*n*height+(r-first)*n+k%n]
@@ -94,12 +88,8 @@ func (j *weightJob) copyRows(dst []float32, length int) {
 	w := g.OutSize[2]
 	vol := volume(g.OutSize)
 	rows := j.row1 - j.row0
-	for r := range roundUp(rows, 4) {
+	for r := range rows {
 		to := dst[r*length:][:length]
-		if r >= rows {
-			clear(to)
-			continue
-		}
 		src := j.dy[((j.image*g.Group+j.group)*j.rows+j.row0+r)*vol+(j.z0*g.OutSize[1]+j.y0)*w:][:j.ny1*w]
 		if j.p.layout == byRow {
 			copy(to, src)

@@ -1,8 +1,8 @@
-//go:generate go -C asm run .
-
 package kernel
 
 import "golang.org/x/sys/cpu"
+
+//go:generate go -C asm run .
 
 func machineLevels() []*level {
 	var l []*level
@@ -11,27 +11,38 @@ func machineLevels() []*level {
 		l = append(l, &level{
 			name:  "avx512",
 			lanes: 16,
-			rows:  []int{8, 4, 1},
-			tiles: [9][]tile{
-				8: {{3, tile512_8x3}, {2, tile512_8x2}, {1, tile512_8x1}},
-				4: {{6, tile512_4x6}, {3, tile512_4x3}, {2, tile512_4x2}, {1, tile512_4x1}},
-				1: {{8, tile512_1x8}, {4, tile512_1x4}, {2, tile512_1x2}, {1, tile512_1x1}},
+			tiles: [][]tile{
+				{{8, tile512_1x8}, {4, tile512_1x4}, {2, tile512_1x2}, {1, tile512_1x1}},
+				{{6, tile512_2x6}, {3, tile512_2x3}, {2, tile512_2x2}, {1, tile512_2x1}},
+				{{6, tile512_3x6}, {3, tile512_3x3}, {2, tile512_3x2}, {1, tile512_3x1}},
+				{{6, tile512_4x6}, {3, tile512_4x3}, {2, tile512_4x2}, {1, tile512_4x1}},
+				{{4, tile512_5x4}, {2, tile512_5x2}, {1, tile512_5x1}},
+				{{4, tile512_6x4}, {2, tile512_6x2}, {1, tile512_6x1}},
+				{{3, tile512_7x3}, {2, tile512_7x2}, {1, tile512_7x1}},
+				{{3, tile512_8x3}, {2, tile512_8x2}, {1, tile512_8x1}},
 			},
-			dots:       [5]dot{4: {6, dot512_4x6}, 1: {6, dot512_1x6}},
-			transpose8: transpose8,
+			dots:        []dot{{6, dot512_1x6}, {6, dot512_2x6}, {6, dot512_3x6}, {6, dot512_4x6}},
+			transpose8:  transpose8,
+			gather:      gather512,
+			everySecond: everySecond,
+			interleave:  interleave,
 		})
 	}
 	if x.HasAVX2 && x.HasFMA {
 		l = append(l, &level{
 			name:  "avx2",
 			lanes: 8,
-			rows:  []int{4, 1},
-			tiles: [9][]tile{
-				4: {{3, tile256_4x3}, {2, tile256_4x2}, {1, tile256_4x1}},
-				1: {{8, tile256_1x8}, {4, tile256_1x4}, {2, tile256_1x2}, {1, tile256_1x1}},
+			tiles: [][]tile{
+				{{8, tile256_1x8}, {4, tile256_1x4}, {2, tile256_1x2}, {1, tile256_1x1}},
+				{{6, tile256_2x6}, {3, tile256_2x3}, {2, tile256_2x2}, {1, tile256_2x1}},
+				{{4, tile256_3x4}, {2, tile256_3x2}, {1, tile256_3x1}},
+				{{3, tile256_4x3}, {2, tile256_4x2}, {1, tile256_4x1}},
 			},
-			dots:       [5]dot{4: {3, dot256_4x3}, 1: {6, dot256_1x6}},
-			transpose8: transpose8,
+			dots:        []dot{{6, dot256_1x6}, {4, dot256_2x4}, {3, dot256_3x3}, {3, dot256_4x3}},
+			transpose8:  transpose8,
+			gather:      gather256,
+			everySecond: everySecond,
+			interleave:  interleave,
 		})
 	}
 	return l

@@ -2,117 +2,277 @@
 
 package kernel
 
-// tile512_8x1 adds the products of 8 rows and 1 vectors.
-//
-//go:noescape
-func tile512_8x1(p *tileArgs)
-
-// tile512_8x2 adds the products of 8 rows and 2 vectors.
-//
-//go:noescape
-func tile512_8x2(p *tileArgs)
-
-// tile512_8x3 adds the products of 8 rows and 3 vectors.
-//
-//go:noescape
-func tile512_8x3(p *tileArgs)
-
-// tile512_4x1 adds the products of 4 rows and 1 vectors.
-//
-//go:noescape
-func tile512_4x1(p *tileArgs)
-
-// tile512_4x2 adds the products of 4 rows and 2 vectors.
-//
-//go:noescape
-func tile512_4x2(p *tileArgs)
-
-// tile512_4x3 adds the products of 4 rows and 3 vectors.
-//
-//go:noescape
-func tile512_4x3(p *tileArgs)
-
-// tile512_4x6 adds the products of 4 rows and 6 vectors.
-//
-//go:noescape
-func tile512_4x6(p *tileArgs)
-
-// tile512_1x1 adds the products of 1 rows and 1 vectors.
-//
-//go:noescape
-func tile512_1x1(p *tileArgs)
-
-// tile512_1x2 adds the products of 1 rows and 2 vectors.
-//
-//go:noescape
-func tile512_1x2(p *tileArgs)
-
-// tile512_1x4 adds the products of 1 rows and 4 vectors.
-//
-//go:noescape
-func tile512_1x4(p *tileArgs)
-
-// tile512_1x8 adds the products of 1 rows and 8 vectors.
+// tile512_1x8 has 1 rows and groups of 8.
 //
 //go:noescape
 func tile512_1x8(p *tileArgs)
 
-// dot512_4x6 adds 4×6 dot products.
+// tile512_1x4 has 1 rows and groups of 4.
 //
 //go:noescape
-func dot512_4x6(p *dotArgs)
+func tile512_1x4(p *tileArgs)
+
+// tile512_1x2 has 1 rows and groups of 2.
+//
+//go:noescape
+func tile512_1x2(p *tileArgs)
+
+// tile512_1x1 has 1 rows and groups of 1.
+//
+//go:noescape
+func tile512_1x1(p *tileArgs)
+
+// tile512_2x6 has 2 rows and groups of 6.
+//
+//go:noescape
+func tile512_2x6(p *tileArgs)
+
+// tile512_2x3 has 2 rows and groups of 3.
+//
+//go:noescape
+func tile512_2x3(p *tileArgs)
+
+// tile512_2x2 has 2 rows and groups of 2.
+//
+//go:noescape
+func tile512_2x2(p *tileArgs)
+
+// tile512_2x1 has 2 rows and groups of 1.
+//
+//go:noescape
+func tile512_2x1(p *tileArgs)
+
+// tile512_3x6 has 3 rows and groups of 6.
+//
+//go:noescape
+func tile512_3x6(p *tileArgs)
+
+// tile512_3x3 has 3 rows and groups of 3.
+//
+//go:noescape
+func tile512_3x3(p *tileArgs)
+
+// tile512_3x2 has 3 rows and groups of 2.
+//
+//go:noescape
+func tile512_3x2(p *tileArgs)
+
+// tile512_3x1 has 3 rows and groups of 1.
+//
+//go:noescape
+func tile512_3x1(p *tileArgs)
+
+// tile512_4x6 has 4 rows and groups of 6.
+//
+//go:noescape
+func tile512_4x6(p *tileArgs)
+
+// tile512_4x3 has 4 rows and groups of 3.
+//
+//go:noescape
+func tile512_4x3(p *tileArgs)
+
+// tile512_4x2 has 4 rows and groups of 2.
+//
+//go:noescape
+func tile512_4x2(p *tileArgs)
+
+// tile512_4x1 has 4 rows and groups of 1.
+//
+//go:noescape
+func tile512_4x1(p *tileArgs)
+
+// tile512_5x4 has 5 rows and groups of 4.
+//
+//go:noescape
+func tile512_5x4(p *tileArgs)
+
+// tile512_5x2 has 5 rows and groups of 2.
+//
+//go:noescape
+func tile512_5x2(p *tileArgs)
+
+// tile512_5x1 has 5 rows and groups of 1.
+//
+//go:noescape
+func tile512_5x1(p *tileArgs)
+
+// tile512_6x4 has 6 rows and groups of 4.
+//
+//go:noescape
+func tile512_6x4(p *tileArgs)
+
+// tile512_6x2 has 6 rows and groups of 2.
+//
+//go:noescape
+func tile512_6x2(p *tileArgs)
+
+// tile512_6x1 has 6 rows and groups of 1.
+//
+//go:noescape
+func tile512_6x1(p *tileArgs)
+
+// tile512_7x3 has 7 rows and groups of 3.
+//
+//go:noescape
+func tile512_7x3(p *tileArgs)
+
+// tile512_7x2 has 7 rows and groups of 2.
+//
+//go:noescape
+func tile512_7x2(p *tileArgs)
+
+// tile512_7x1 has 7 rows and groups of 1.
+//
+//go:noescape
+func tile512_7x1(p *tileArgs)
+
+// tile512_8x3 has 8 rows and groups of 3.
+//
+//go:noescape
+func tile512_8x3(p *tileArgs)
+
+// tile512_8x2 has 8 rows and groups of 2.
+//
+//go:noescape
+func tile512_8x2(p *tileArgs)
+
+// tile512_8x1 has 8 rows and groups of 1.
+//
+//go:noescape
+func tile512_8x1(p *tileArgs)
 
 // dot512_1x6 adds 1×6 dot products.
 //
 //go:noescape
 func dot512_1x6(p *dotArgs)
 
-// tile256_4x1 adds the products of 4 rows and 1 vectors.
+// dot512_2x6 adds 2×6 dot products.
 //
 //go:noescape
-func tile256_4x1(p *tileArgs)
+func dot512_2x6(p *dotArgs)
 
-// tile256_4x2 adds the products of 4 rows and 2 vectors.
+// dot512_3x6 adds 3×6 dot products.
 //
 //go:noescape
-func tile256_4x2(p *tileArgs)
+func dot512_3x6(p *dotArgs)
 
-// tile256_4x3 adds the products of 4 rows and 3 vectors.
+// dot512_4x6 adds 4×6 dot products.
 //
 //go:noescape
-func tile256_4x3(p *tileArgs)
+func dot512_4x6(p *dotArgs)
 
-// tile256_1x1 adds the products of 1 rows and 1 vectors.
-//
-//go:noescape
-func tile256_1x1(p *tileArgs)
-
-// tile256_1x2 adds the products of 1 rows and 2 vectors.
-//
-//go:noescape
-func tile256_1x2(p *tileArgs)
-
-// tile256_1x4 adds the products of 1 rows and 4 vectors.
-//
-//go:noescape
-func tile256_1x4(p *tileArgs)
-
-// tile256_1x8 adds the products of 1 rows and 8 vectors.
+// tile256_1x8 has 1 rows and groups of 8.
 //
 //go:noescape
 func tile256_1x8(p *tileArgs)
 
-// dot256_4x3 adds 4×3 dot products.
+// tile256_1x4 has 1 rows and groups of 4.
 //
 //go:noescape
-func dot256_4x3(p *dotArgs)
+func tile256_1x4(p *tileArgs)
+
+// tile256_1x2 has 1 rows and groups of 2.
+//
+//go:noescape
+func tile256_1x2(p *tileArgs)
+
+// tile256_1x1 has 1 rows and groups of 1.
+//
+//go:noescape
+func tile256_1x1(p *tileArgs)
+
+// tile256_2x6 has 2 rows and groups of 6.
+//
+//go:noescape
+func tile256_2x6(p *tileArgs)
+
+// tile256_2x3 has 2 rows and groups of 3.
+//
+//go:noescape
+func tile256_2x3(p *tileArgs)
+
+// tile256_2x2 has 2 rows and groups of 2.
+//
+//go:noescape
+func tile256_2x2(p *tileArgs)
+
+// tile256_2x1 has 2 rows and groups of 1.
+//
+//go:noescape
+func tile256_2x1(p *tileArgs)
+
+// tile256_3x4 has 3 rows and groups of 4.
+//
+//go:noescape
+func tile256_3x4(p *tileArgs)
+
+// tile256_3x2 has 3 rows and groups of 2.
+//
+//go:noescape
+func tile256_3x2(p *tileArgs)
+
+// tile256_3x1 has 3 rows and groups of 1.
+//
+//go:noescape
+func tile256_3x1(p *tileArgs)
+
+// tile256_4x3 has 4 rows and groups of 3.
+//
+//go:noescape
+func tile256_4x3(p *tileArgs)
+
+// tile256_4x2 has 4 rows and groups of 2.
+//
+//go:noescape
+func tile256_4x2(p *tileArgs)
+
+// tile256_4x1 has 4 rows and groups of 1.
+//
+//go:noescape
+func tile256_4x1(p *tileArgs)
 
 // dot256_1x6 adds 1×6 dot products.
 //
 //go:noescape
 func dot256_1x6(p *dotArgs)
 
+// dot256_2x4 adds 2×4 dot products.
+//
+//go:noescape
+func dot256_2x4(p *dotArgs)
+
+// dot256_3x3 adds 3×3 dot products.
+//
+//go:noescape
+func dot256_3x3(p *dotArgs)
+
+// dot256_4x3 adds 4×3 dot products.
+//
+//go:noescape
+func dot256_4x3(p *dotArgs)
+
 // transpose8 turns 8 rows of 8·blocks columns into columns. Steps are bytes from row to row. It needs AVX.
 //
 //go:noescape
 func transpose8(blocks int, dst, src *float32, dstStep, srcStep int)
+
+// gather512 copies rows of some vectors, one after another; steps are bytes from row to row.
+//
+//go:noescape
+func gather512(rows, vectors int, dst, src *float32, dstStep, srcStep int)
+
+// gather256 copies rows of some vectors, one after another; steps are bytes from row to row.
+//
+//go:noescape
+func gather256(rows, vectors int, dst, src *float32, dstStep, srcStep int)
+
+// everySecond writes dst[i] = src[2i] for 8·blocks values and reads 16·blocks. It needs AVX2.
+//
+//go:noescape
+func everySecond(blocks int, dst, src *float32)
+
+// interleave writes dst[2i] = even[i] and dst[2i+1] = odd[i] for 8·blocks of each. It needs AVX.
+//
+//go:noescape
+func interleave(blocks int, dst, even, odd *float32)

@@ -143,7 +143,7 @@ type weightJob struct {
 	row0, row1, c0, c1      int
 	image, z0, nz1, y0, ny1 int // the tile at hand
 	offsetsFor              [2]int
-	off                     []int32
+	off, from, to           []int32
 }
 
 // eachTile calls f for each tile of the chunk, in order.
@@ -168,6 +168,13 @@ func (j *weightJob) sumByChannel() {
 	clear(sums)
 	slab := j.s.floats(slabPart, volume(j.box)*j.chanPad)
 	t := &j.s.tile
+	// Vectors of neighbouring taps stand together: they read the same lines.
+	from, to := j.from[:0], j.to[:0]
+	for v := range vecs {
+		from = append(from, int32(4*(j.taps[v%j.kVol]+v/j.kVol*lanes)))
+		to = append(to, int32(4*v*lanes))
+	}
+	most := len(j.level.tiles)
 	j.eachTile(func() {
 		positions := j.nz1 * j.ny1 * j.g.OutSize[2]
 		j.fillByChannel(slab)
@@ -176,26 +183,13 @@ func (j *weightJob) sumByChannel() {
 			j.packRows(packed[r*positions:], r, min(packedRows, rows-r))
 		}
 		j.offsets()
-		*t = tileArgs{terms: positions, aRow: 4, aStep: 4 * packedRows, off: unsafe.Pointer(&j.off[0]), load: 1, cRow: 4 * pitch}
-		for r := 0; r < rows; {
-			height := j.level.rowTile(rows - r)
+		*t = tileArgs{terms: positions, aRow: 4, aStep: 4 * packedRows, off: unsafe.Pointer(&j.off[0]), load: 1,
+			b: unsafe.Pointer(&slab[0]), cRow: 4 * pitch}
+		for r := 0; r < rows; r += most {
 			t.a = unsafe.Pointer(&packed[r/packedRows*packedRows*positions+r%packedRows])
-			tiles := j.level.tiles[height]
-			for v := 0; v < vecs; {
-				k := 0
-				for tiles[k].vectors > vecs-v {
-					k++
-				}
-				n := tiles[k].vectors
-				for i := range n {
-					// Vectors of neighbouring taps stand together: they read the same lines.
-					t.b[i] = unsafe.Pointer(&slab[j.taps[(v+i)%j.kVol]+(v+i)/j.kVol*lanes])
-					t.c[i] = unsafe.Pointer(&sums[r*pitch+(v+i)*lanes])
-				}
-				tiles[k].run(t)
-				v += n
-			}
-			r += height
+			t.c = unsafe.Pointer(&sums[r*pitch])
+			t.from, t.to = unsafe.Pointer(&from[0]), unsafe.Pointer(&to[0])
+			j.level.runTile(t, min(most, rows-r), vecs)
 		}
 	})
 	*t = tileArgs{}
@@ -240,16 +234,13 @@ func (j *weightJob) fillByChannel(slab []float32) {
 	}
 }
 
-// packRows writes dy of the tile's positions with up to 8 rows side by side, zeros for missing rows.
+// packRows writes dy of the tile's positions with up to 8 rows side by side, garbage for missing ones.
 func (j *weightJob) packRows(dst []float32, row, rows int) {
 	g := j.g
 	vol := volume(g.OutSize)
 	src := j.dy[((j.image*g.Group+j.group)*j.rows+j.row0+row)*vol:]
 	plane := g.OutSize[1] * g.OutSize[2]
 	n := j.ny1 * g.OutSize[2]
-	if rows < packedRows {
-		clear(dst[:j.nz1*n*packedRows])
-	}
 	for z := range j.nz1 {
 		j.level.transpose(dst[z*n*packedRows:], packedRows, src[(j.z0+z)*plane+j.y0*g.OutSize[2]:], vol, rows, n)
 	}
