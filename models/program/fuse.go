@@ -9,13 +9,25 @@ import (
 // any more is dropped later. Patterns are those that PyTorch's exporters and timm's networks write.
 func (c *compiler) fuse() {
 	for _, s := range c.steps {
-		if b, ok := s.do.(*Binary); ok {
-			c.fuseBinary(s, b.Func)
+		switch do := s.do.(type) {
+		case *Binary:
+			s.fuseBinary(do.Func)
+		case *Reshape:
+			s.fuseReshape()
 		}
 	}
 }
 
-func (c *compiler) fuseBinary(s *step, f Arithmetic) {
+// fuseReshape skips another Reshape before it.
+func (s *step) fuseReshape() {
+	if before := s.in[0].maker; before != nil {
+		if _, ok := before.do.(*Reshape); ok {
+			s.in = before.in
+		}
+	}
+}
+
+func (s *step) fuseBinary(f Arithmetic) {
 	a, b := s.in[0], s.in[1]
 	switch f {
 	case Mul:
@@ -206,7 +218,7 @@ func (v *value) lastMean(x *value) (axis int, ok bool) {
 // scaleNorm gives a LayerNorm without scale the one that it is multiplied by.
 func (s *step) scaleNorm(y, scale *value) bool {
 	n := y.layerNorm()
-	if n == nil || scale.maker != nil || !scale.known || !n.in[1].ones() || n.input(2) != nil || !slices.Equal(scale.shape, n.in[1].shape) {
+	if n == nil || scale.maker != nil || !scale.known || !n.in[1].all(1) || n.input(2) != nil || !slices.Equal(scale.shape, n.in[1].shape) {
 		return false
 	}
 	s.become(n.do, n.in[0], scale, nil)
@@ -239,9 +251,9 @@ func (s *step) input(i int) *value {
 	return nil
 }
 
-// ones tells whether v is a constant 1 in every element.
-func (v *value) ones() bool {
-	return v.role == Constant && v.known && v.maker == nil && !slices.ContainsFunc(v.floats, func(x float32) bool { return x != 1 })
+// all tells whether every element of v is the constant x.
+func (v *value) all(x float32) bool {
+	return v.role == Constant && v.known && v.maker == nil && !slices.ContainsFunc(v.floats, func(e float32) bool { return e != x })
 }
 
 // biasProduct takes the bias that is added to a matrix product into it.

@@ -43,8 +43,8 @@ func (n *node) give(i int, v *value) {
 	if i >= len(n.Outputs) || n.Outputs[i] == "" {
 		return
 	}
-	if v.name == "" {
-		v.name = n.Outputs[i]
+	if v.name == "" || v.part == n {
+		v.name, v.part = n.Outputs[i], nil
 	}
 	n.c.values[n.Outputs[i]] = v
 }

@@ -12,7 +12,14 @@ func batchNorm(n *node) {
 			n.refuse("the %s has the shape %v, but the input has %d channels", what, v.shape, x.shape[1])
 		}
 	}
-	n.ignore("spatial", "training_mode") // whether to train is the caller's choice
+	n.ignore("spatial")
+	// Whether to train is the caller's choice, but statistics that are computed from the very input are PyTorch's way to write a
+	// normalisation that keeps none, such as that of weights.
+	if batch := n.flag("training_mode"); batch && n.in[3].maker != nil && n.in[4].maker != nil && x.shape[0] == 1 && len(x.shape) > 2 {
+		n.ignore("momentum")
+		n.groups(x, x.shape[1], n.perChannel(x, "scale", 1), n.perChannel(x, "bias", 2))
+		return
+	}
 	for _, statistic := range n.in[3:5] {
 		switch {
 		case statistic.role == Parameter && statistic.maker == nil:
@@ -83,8 +90,13 @@ func (n *node) groups(x *value, groups int, scale, bias *value) {
 	ones := n.named(n.floatsOf(slices.Repeat([]float32{1}, view[1]), view[1]))
 	y := n.part(&LayerNorm{Axis: 1, Epsilon: n.float("epsilon", 1e-5)}, view, n.part(&Reshape{}, view, x), ones)
 	y = n.part(&Reshape{}, x.shape, y)
-	y = n.part(&Binary{Mul}, x.shape, y, scale)
-	n.give(0, n.emit(&Binary{Add}, x.shape, y, bias))
+	if !scale.all(1) {
+		y = n.part(&Binary{Mul}, x.shape, y, scale)
+	}
+	if !bias.all(0) {
+		y = n.part(&Binary{Add}, x.shape, y, bias)
+	}
+	n.give(0, y)
 }
 
 // dropout is kept for training whatever mode the file was written in: the caller knows what he does.
@@ -135,11 +147,38 @@ func globalAveragePool(n *node) {
 
 func reduceMean(n *node) {
 	x := n.in[0]
+	n.give(0, n.mean(x))
+}
+
+// reduceSum is a mean times the number of elements.
+func reduceSum(n *node) { n.give(0, n.total(n.in[0])) }
+
+// reduceL2 is the root of the sum of squares.
+func reduceL2(n *node) {
+	x := n.in[0]
+	total := n.total(n.part(&Binary{Mul}, x.shape, x, x))
+	n.give(0, n.emit(&Unary{Func: Sqrt}, total.shape, total))
+}
+
+func reduceSumSquare(n *node) {
+	x := n.in[0]
+	n.give(0, n.total(n.part(&Binary{Mul}, x.shape, x, x)))
+}
+
+func (n *node) total(x *value) *value {
+	mean := n.mean(x)
+	if mean == x || mean.integer {
+		return mean
+	}
+	return n.part(&Binary{Mul}, mean.shape, mean, n.number(float64(x.len())/float64(mean.len())))
+}
+
+// mean is that of x over the node's axes.
+func (n *node) mean(x *value) *value {
 	list, given := n.listed("axes", 1)
 	keep := n.int("keepdims", 1) != 0
 	if nothing := n.flag("noop_with_empty_axes"); nothing && len(list) == 0 {
-		n.give(0, x)
-		return
+		return x
 	}
 	axes := n.axes(list, len(x.shape))
 	if !given || len(list) == 0 {
@@ -148,7 +187,7 @@ func reduceMean(n *node) {
 			axes[i] = i
 		}
 	}
-	n.give(0, n.emit(&Mean{Axes: axes}, reduced(x.shape, axes, keep), x))
+	return n.part(&Mean{Axes: axes}, reduced(x.shape, axes, keep), x)
 }
 
 // reduced is a shape with the lengths of axes 1, or without them. axes are sorted.

@@ -318,9 +318,7 @@ func gather(n *node) {
 func pad(n *node) {
 	x, rank := n.in[0], len(n.in[0].shape)
 	list, ok := n.listed("pads", 1)
-	if mode := n.text("mode", "constant"); mode != "constant" {
-		n.refuse("its mode is %s; constant is served", quote(mode))
-	}
+	mode := n.text("mode", "constant")
 	fill := n.scalar(2, "the constant", n.float("value", 0))
 	axes, given := n.knownInts(3, "axes")
 	if !given {
@@ -350,11 +348,61 @@ func pad(n *node) {
 	if !slices.Equal(inner, x.shape) {
 		x = n.part(cut, inner, x)
 	}
-	if slices.Equal(outer, x.shape) {
+	switch {
+	case slices.Equal(outer, x.shape):
 		n.give(0, x)
-		return
+	case mode == "constant":
+		n.give(0, n.emit(do, outer, x))
+	case mode == "edge" || mode == "reflect":
+		for axis := range rank {
+			x = n.mirrored(x, axis, do.Begin[axis], do.End[axis], mode == "edge")
+		}
+		n.give(0, x)
+	default:
+		n.refuse("its mode is %s; constant, edge and reflect are served", quote(mode))
 	}
-	n.give(0, n.emit(do, outer, x))
+}
+
+// mirrored pads an axis with the elements next to each end in reverse order, or with the element at the end where edge.
+func (n *node) mirrored(x *value, axis, begin, end int, edge bool) *value {
+	if begin+end == 0 {
+		return x
+	}
+	length := x.shape[axis]
+	if !edge && max(begin, end) >= length {
+		n.refuse("it reflects %d elements of axis %d, which has %d", max(begin, end), axis, length)
+	}
+	first, last := begin, length-2
+	if edge {
+		first, last = 0, length-1
+	}
+	strip := func(start, count int) *value {
+		shape, do := slices.Clone(x.shape), &Slice{Start: make([]int, len(x.shape)), Step: slices.Repeat([]int{1}, len(x.shape))}
+		do.Start[axis], shape[axis] = start, count
+		if !edge {
+			do.Step[axis] = -1
+			return n.part(do, shape, x)
+		}
+		shape[axis] = 1
+		y := n.part(do, shape, x)
+		if count == 1 {
+			return y
+		}
+		shape = slices.Clone(shape)
+		shape[axis] = count
+		return n.part(&Expand{}, shape, y)
+	}
+	var parts []*value
+	if begin > 0 {
+		parts = append(parts, strip(first, begin))
+	}
+	parts = append(parts, x)
+	if end > 0 {
+		parts = append(parts, strip(last, end))
+	}
+	shape := slices.Clone(x.shape)
+	shape[axis] += begin + end
+	return n.part(&Concat{Axis: axis}, shape, parts...)
 }
 
 func expand(n *node) {

@@ -32,6 +32,7 @@ type value struct {
 	ints           []int64
 	maker          *step
 	source         *onnx.Tensor // of an initializer that was not yet read
+	part           *node        // that made it on its way to an output
 	index          int          // in Program.Values, plus 1
 }
 
@@ -134,7 +135,7 @@ func (n *node) number(x float64) *value { return n.named(n.floatsOf([]float32{fl
 // named gives a value that is no output of the node a name.
 func (n *node) named(v *value) *value {
 	n.parts++
-	v.name = n.Outputs[0] + "/" + strconv.Itoa(n.parts)
+	v.part, v.name = n, n.Outputs[0]+"/"+strconv.Itoa(n.parts)
 	return v
 }
 

@@ -127,6 +127,9 @@ for d in (1, 2, 3):
     torch_case(f"linear{d}d_odd", fn(lambda x: F.interpolate(x, scale_factor=1.5, mode=mode)), r(1, 2, *size))
     torch_case(f"pad{d}d", fn(lambda x: F.pad(x, (1, 2, 0, 1)[:2 * min(d, 2)], value=.5)), r(1, 2, *size), opsets=ALL)
     torch_case(f"pad{d}d_crop", fn(lambda x: F.pad(x, (-1, 2))), r(1, 2, *size))
+for mode in ("reflect", "replicate"):
+    torch_case("pad2d_" + mode, fn(lambda x: F.pad(x, (1, 2, 2, 0), mode=mode)), r(1, 2, 3, 4), opsets=(11, 17))
+torch_case("pad3d_replicate_nothing", fn(lambda x, y: F.pad(x, [0, y.shape[-1] - x.shape[-1], 0, 0, 0, 0], "replicate") + y), r(1, 1, 2, 3, 3), r(1, 1, 2, 3, 3))
 torch_case("nearest2d_half", fn(lambda x: F.interpolate(x, scale_factor=.5, mode="nearest")), r(1, 2, 6, 8))
 torch_case("nearest2d_follow", fn(lambda x, y: F.interpolate(x, size=y.shape[-2:], mode="nearest") + y), r(1, 2, 3, 4), r(1, 2, 6, 8), opsets=ALL,
            dynamic_axes={"x": {0: "n"}, "y": {0: "n"}}, input_names=["x", "y"])
@@ -166,6 +169,8 @@ torch_case("pixel_shuffle", nn.PixelShuffle(2), r(1, 8, 2, 3))
 torch_case("mean", fn(lambda x: x.mean((2, 3)) + x.mean(1).mean(1)[:, :1]), r(2, 3, 4, 5), opsets=ALL)
 torch_case("mean_keep", fn(lambda x: x - x.mean(-1, keepdim=True)), r(2, 3, 4), opsets=(11, 18))
 torch_case("mean_all", fn(lambda x: x.mean()), r(2, 3, 4), opsets=(11, 18))
+torch_case("sums", fn(lambda x: x.sum(1) + torch.norm(x, dim=1) + x.sum()), r(2, 3, 4), opsets=(11, 17, 18))
+torch_case("weight_norm", fn(lambda s, x: F.conv2d(x, F.batch_norm(s.c.weight.reshape(1, 3, -1), None, None, training=True).reshape_as(s.c.weight)), c=nn.Conv2d(2, 3, 3)), r(1, 2, 5, 5))
 torch_case("softmax", nn.Softmax(1), r(2, 3, 4), opsets=(11, 17))
 torch_case("arange", fn(lambda x: x * torch.arange(x.shape[1]).float()), r(2, 5), opsets=(11, 17), dynamic_axes={"x": {1: "n"}}, input_names=["x"])
 
