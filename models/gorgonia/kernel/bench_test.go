@@ -14,34 +14,52 @@ import (
 type layer struct {
 	name                     string
 	in, out, size, kernel, s int
+	dims                     int
 }
 
-// volumes are the convolutions of the reference U-Net (64³) and of the small one (128³).
+// volumes are the convolutions of the reference U-Net (64³), of the small one (128³), and of image networks.
 var volumes = []layer{
-	{"stem 1>16 k3 s2 @128", 1, 16, 128, 3, 2},
-	{"stem 3>64 k7 s2 @64", 3, 64, 64, 7, 2},
-	{"16>16 k3 @64", 16, 16, 64, 3, 1},
-	{"32>32 k3 @32", 32, 32, 32, 3, 1},
-	{"64>64 k3 @16", 64, 64, 16, 3, 1},
-	{"96>96 k3 @8", 96, 96, 8, 3, 1},
-	{"64>128 k3 s2 @16", 64, 128, 16, 3, 2},
-	{"64>128 k1 s2 @16", 64, 128, 16, 1, 2},
-	{"128>128 k3 @8", 128, 128, 8, 3, 1},
-	{"256>256 k3 @4", 256, 256, 4, 3, 1},
-	{"512>512 k3 @2", 512, 512, 2, 3, 1},
-	{"768>256 k3 @4", 768, 256, 4, 3, 1},
-	{"128>64 k3 @32", 128, 64, 32, 3, 1},
-	{"32>16 k3 @64", 32, 16, 64, 3, 1},
-	{"transposed 16>8 k4 s2 @64", 8, 16, 128, 4, 2},
-	{"8>7 k3 @128", 8, 7, 128, 3, 1},
+	{"stem 1>16 k3 s2 @128", 1, 16, 128, 3, 2, 3},
+	{"stem 3>64 k7 s2 @64", 3, 64, 64, 7, 2, 3},
+	{"16>16 k3 @64", 16, 16, 64, 3, 1, 3},
+	{"32>32 k3 @32", 32, 32, 32, 3, 1, 3},
+	{"64>64 k3 @16", 64, 64, 16, 3, 1, 3},
+	{"96>96 k3 @8", 96, 96, 8, 3, 1, 3},
+	{"64>128 k3 s2 @16", 64, 128, 16, 3, 2, 3},
+	{"64>128 k1 s2 @16", 64, 128, 16, 1, 2, 3},
+	{"128>128 k3 @8", 128, 128, 8, 3, 1, 3},
+	{"256>256 k3 @4", 256, 256, 4, 3, 1, 3},
+	{"512>512 k3 @2", 512, 512, 2, 3, 1, 3},
+	{"768>256 k3 @4", 768, 256, 4, 3, 1, 3},
+	{"128>64 k3 @32", 128, 64, 32, 3, 1, 3},
+	{"32>16 k3 @64", 32, 16, 64, 3, 1, 3},
+	{"transposed 16>8 k4 s2 @64", 8, 16, 128, 4, 2, 3},
+	{"8>7 k3 @128", 8, 7, 128, 3, 1, 3},
+	{"image 3>32 k3 s2 @224", 3, 32, 224, 3, 2, 2},
+	{"image 32>64 k3 @112", 32, 64, 112, 3, 1, 2},
+	{"image 64>64 k3 @56", 64, 64, 56, 3, 1, 2},
+	{"image 256>256 k1 @28", 256, 256, 28, 1, 1, 2},
+	{"image 256>256 k3 @14", 256, 256, 14, 3, 1, 2},
 }
 
 func (l layer) geometry() Geometry {
 	pad := (l.kernel - 1) / 2
 	out := (l.size+2*pad-l.kernel)/l.s + 1
-	same := func(n int) [3]int { return [3]int{n, n, n} }
-	return Geometry{Batch: 1, In: l.in, Out: l.out, Group: 1, InSize: same(l.size), OutSize: same(out),
-		Kernel: same(l.kernel), Stride: same(l.s), Dilation: same(1), PadBegin: same(pad)}
+	same := func(n, flat int) [3]int {
+		if l.dims == 2 {
+			return [3]int{flat, n, n}
+		}
+		return [3]int{n, n, n}
+	}
+	return Geometry{Batch: 1, In: l.in, Out: l.out, Group: 1, InSize: same(l.size, 1), OutSize: same(out, 1),
+		Kernel: same(l.kernel, 1), Stride: same(l.s, 1), Dilation: same(1, 1), PadBegin: same(pad, 0)}
+}
+
+// TestListLayers prints the benchmark's layers for bench/conv_versus.py.
+func TestListLayers(t *testing.T) {
+	for _, l := range volumes {
+		fmt.Printf("layer %s: %d %d %d %d %d %d\n", l.name, l.in, l.out, l.size, l.kernel, l.s, l.dims)
+	}
 }
 
 func BenchmarkConv(b *testing.B) {
@@ -72,6 +90,7 @@ func BenchmarkConv(b *testing.B) {
 					b.ReportMetric(flops*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 					// On a machine with other work to do, time on the processor is what can be compared.
 					b.ReportMetric(flops*float64(b.N)/float64(spent.Nanoseconds()), "GFLOP/cpu-s")
+					b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "cpu-ns/op")
 				})
 			}
 			run("forward", func() { c.Forward(y, x, w, nil) })
