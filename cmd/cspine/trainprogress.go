@@ -27,7 +27,11 @@ type trainProgress struct {
 	now  *trainTask
 	bar  *mpb.Bar
 	seen int // epochs of the present task that were shown
+	told time.Time
 }
+
+// tellEvery is how long it is quiet at most where there is no terminal and an epoch takes long.
+const tellEvery = 2 * time.Minute
 
 // trainTask is the training under way.
 type trainTask struct {
@@ -41,7 +45,7 @@ type trainTask struct {
 }
 
 func newTrainProgress(out io.Writer, quiet bool, tasks int, cfg train.Config) *trainProgress {
-	p := &trainProgress{out: out, quiet: quiet, tasks: tasks, cfg: cfg}
+	p := &trainProgress{out: out, quiet: quiet, tasks: tasks, cfg: cfg, told: time.Now()}
 	if f, ok := out.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
 		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(24))
 	}
@@ -84,6 +88,9 @@ func (p *trainProgress) step(s train.StepInfo) {
 		}
 	}
 	t.last = s
+	if p.bars == nil && time.Since(p.told) >= tellEvery {
+		p.say("%-14s%s\n", t.task.Name(), t.describe())
+	}
 	if p.bar != nil {
 		text := t.describe()
 		t.text.Store(&text)
@@ -130,6 +137,7 @@ func (p *trainProgress) epochs(history []train.Epoch) {
 }
 
 func (p *trainProgress) say(format string, args ...any) {
+	p.told = time.Now()
 	switch {
 	case p.quiet:
 	case p.bars != nil:
