@@ -62,6 +62,7 @@ type level struct {
 	transpose8  func(blocks int, dst, src *float32, dstStep, srcStep int)
 	gather      func(rows, vectors int, dst, src *float32, dstStep, srcStep int)
 	everySecond func(blocks int, dst, src *float32)
+	split       func(blocks int, even, odd, src *float32)
 	interleave  func(blocks int, dst, even, odd *float32)
 }
 

@@ -25,6 +25,7 @@ func machineLevels() []*level {
 			transpose8:  transpose8,
 			gather:      gather512,
 			everySecond: everySecond,
+			split:       split,
 			interleave:  interleave,
 		})
 	}
@@ -42,6 +43,7 @@ func machineLevels() []*level {
 			transpose8:  transpose8,
 			gather:      gather256,
 			everySecond: everySecond,
+			split:       split,
 			interleave:  interleave,
 		})
 	}

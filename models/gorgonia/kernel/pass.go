@@ -276,8 +276,8 @@ func (p *pass) chooseLayout(taps int) {
 }
 
 const (
-	termsOfBlock = 216      // of a tile kernel: its factors stay in the first-level cache
-	slabFloats   = 96 << 10 // of a worker: they stay in the second-level cache
+	termsOfBlock = 216       // of a tile kernel: its factors stay in the first-level cache
+	slabFloats   = 128 << 10 // of a worker: they stay in the second-level cache
 	panelFloats  = 128 << 10
 )
 

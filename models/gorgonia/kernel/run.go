@@ -152,6 +152,16 @@ func (j *job) fill(c0, nc int) {
 				for ry, residueY := range ay.residue {
 					for y := range rows {
 						iy := sy*(j.y0+y+ay.low) + residueY
+						if in := iy >= 0 && iy < j.in[1]; in && sx == 2 && len(ax.residue) == 2 && j.level.split != nil {
+							row := src[(iz*j.in[1]+iy)*j.in[2]:][:j.in[2]]
+							to := dst[ry*2*j.plane+y*j.pitch:]
+							first := 0 // the place of the even residue
+							if ax.residue[0] == 1 {
+								first = 1
+							}
+							j.fillPair(to[first*j.plane:][:j.pitch], to[(1-first)*j.plane:][:j.pitch], row, 2*ax.low)
+							continue
+						}
 						for rx, residueX := range ax.residue {
 							to := dst[(ry*len(ax.residue)+rx)*j.plane+y*j.pitch:][:j.pitch]
 							if iy < 0 || iy >= j.in[1] {
@@ -178,14 +188,45 @@ func (j *job) fillRow(dst, src []float32, step, shift int) {
 		hi = min(len(dst), ceilDiv(len(src)-shift, step))
 	}
 	hi = max(hi, lo)
-	for i := range dst[:lo] {
-		dst[i] = 0
-	}
+	zero(dst[:lo])
 	if lo < hi {
 		j.level.pick(dst[lo:hi], src[step*lo+shift:], step)
 	}
-	for i := hi; i < len(dst); i++ {
-		dst[i] = 0
+	zero(dst[hi:])
+}
+
+// fillPair writes even[i] = src[2i + shift] and odd[i] = src[2i + shift + 1], 0 outside; shift is even.
+func (j *job) fillPair(even, odd, src []float32, shift int) {
+	lo := min(len(even), max(0, -shift/2))
+	n := 0
+	if at := 2*lo + shift; len(src) > at {
+		n = min(len(even)-lo, (len(src)-at)/2) / 8
+		if n > 0 {
+			j.level.split(n, &even[lo], &odd[lo], &src[at])
+		}
+	}
+	zero(even[:lo])
+	zero(odd[:lo])
+	for i := lo + 8*n; i < len(even); i++ {
+		even[i], odd[i] = 0, 0
+		if at := 2*i + shift; at+1 < len(src) {
+			even[i], odd[i] = src[at], src[at+1]
+		} else if at < len(src) {
+			even[i] = src[at]
+		}
+	}
+}
+
+// zero clears a few floats without a call where there are one or two.
+func zero(s []float32) {
+	switch len(s) {
+	case 0:
+	case 1:
+		s[0] = 0
+	case 2:
+		s[0], s[1] = 0, 0
+	default:
+		clear(s)
 	}
 }
 

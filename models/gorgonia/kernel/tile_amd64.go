@@ -272,6 +272,11 @@ func gather256(rows, vectors int, dst, src *float32, dstStep, srcStep int)
 //go:noescape
 func everySecond(blocks int, dst, src *float32)
 
+// split writes even[i] = src[2i] and odd[i] = src[2i+1] for 8·blocks of each. It needs AVX2.
+//
+//go:noescape
+func split(blocks int, even, odd, src *float32)
+
 // interleave writes dst[2i] = even[i] and dst[2i+1] = odd[i] for 8·blocks of each. It needs AVX.
 //
 //go:noescape

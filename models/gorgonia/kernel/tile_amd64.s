@@ -6407,6 +6407,31 @@ loop:
 	VZEROUPPER
 	RET
 
+// func split(blocks int, even *float32, odd *float32, src *float32)
+// Requires: AVX, AVX2
+TEXT ·split(SB), NOSPLIT, $0-32
+	MOVQ blocks+0(FP), AX
+	MOVQ even+8(FP), CX
+	MOVQ odd+16(FP), DX
+	MOVQ src+24(FP), BX
+
+loop:
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VSHUFPS $0x88, Y1, Y0, Y2
+	VSHUFPS $0xdd, Y1, Y0, Y0
+	VPERMPD $0xd8, Y2, Y2
+	VPERMPD $0xd8, Y0, Y0
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y0, (DX)
+	ADDQ    $0x40, BX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
 // func interleave(blocks int, dst *float32, even *float32, odd *float32)
 // Requires: AVX
 TEXT ·interleave(SB), NOSPLIT, $0-32

@@ -78,6 +78,7 @@ func main() {
 	transpose8()
 	gather()
 	everySecond()
+	split()
 	interleave()
 	must(write(*out))
 }

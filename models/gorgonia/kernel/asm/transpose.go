@@ -12,6 +12,7 @@ var signatures = map[string]string{
 	"gather512":   "func(rows, vectors int, dst, src *float32, dstStep, srcStep int)",
 	"gather256":   "func(rows, vectors int, dst, src *float32, dstStep, srcStep int)",
 	"everySecond": "func(blocks int, dst, src *float32)",
+	"split":       "func(blocks int, even, odd, src *float32)",
 	"interleave":  "func(blocks int, dst, even, odd *float32)",
 }
 
@@ -110,6 +111,28 @@ func gather() {
 		ctx.VZEROUPPER()
 		ctx.RET()
 	}
+}
+
+func split() {
+	plain("split", "split writes even[i] = src[2i] and odd[i] = src[2i+1] for 8·blocks of each. It needs AVX2.")
+	n, even, odd, src := param("blocks"), param("even"), param("odd"), param("src")
+	ctx.Label("loop")
+	a, b, e, o := ctx.YMM(), ctx.YMM(), ctx.YMM(), ctx.YMM()
+	ctx.VMOVUPS(Mem{Base: src}, a)
+	ctx.VMOVUPS(Mem{Base: src, Disp: 32}, b)
+	ctx.VSHUFPS(Imm(0x88), b, a, e)
+	ctx.VSHUFPS(Imm(0xdd), b, a, o)
+	ctx.VPERMPD(Imm(0xd8), e, e)
+	ctx.VPERMPD(Imm(0xd8), o, o)
+	ctx.VMOVUPS(e, Mem{Base: even})
+	ctx.VMOVUPS(o, Mem{Base: odd})
+	ctx.ADDQ(Imm(64), src)
+	ctx.ADDQ(Imm(32), even)
+	ctx.ADDQ(Imm(32), odd)
+	ctx.DECQ(n)
+	ctx.JNE(LabelRef("loop"))
+	ctx.VZEROUPPER()
+	ctx.RET()
 }
 
 func everySecond() {
