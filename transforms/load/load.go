@@ -23,6 +23,7 @@ import (
 	"sync"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/transforms/augment"
 	"github.com/cspine/cspine/transforms/shard"
 )
 
@@ -158,7 +159,20 @@ func (l *Loader) Order(seed uint64, epoch int) []int {
 // and must not be changed; they stay as they are for as long as they are kept. The first error ends the
 // iteration; so does the end of ctx.
 func (l *Loader) Epoch(ctx context.Context, seed uint64, epoch, skip int) iter.Seq2[*shard.Segmentation, error] {
-	return l.read(ctx, l.Order(seed, epoch), skip)
+	return l.read(ctx, l.Order(seed, epoch), skip, nil)
+}
+
+// Augmented iterates as Epoch does over samples that augment.Seed(seed, epoch, study) has changed, as many at a
+// time as there are readers. They are the caller's own. Voxels counts what the labels were before.
+func (l *Loader) Augmented(ctx context.Context, o augment.Options, seed uint64, epoch, skip int) iter.Seq2[*shard.Segmentation, error] {
+	return l.read(ctx, l.Order(seed, epoch), skip, func(s *shard.Segmentation) (*shard.Segmentation, error) {
+		changed := *s
+		from := augment.Image{Shape: [3]int(s.Shape), SpacingMM: s.SpacingMM, Volume: s.Volume, Labels: s.Labels}
+		var to augment.Image
+		err := o.Apply(&to, &from, augment.Seed(seed, epoch, s.StudyUID))
+		changed.Volume, changed.Labels = to.Volume, to.Labels
+		return &changed, err
+	})
 }
 
 // Sorted iterates over the samples once, in the order of Studies, as Epoch does.
@@ -167,7 +181,7 @@ func (l *Loader) Sorted(ctx context.Context) iter.Seq2[*shard.Segmentation, erro
 	for i := range order {
 		order[i] = i
 	}
-	return l.read(ctx, order, 0)
+	return l.read(ctx, order, 0, nil)
 }
 
 // reading is a sample on its way.
@@ -178,7 +192,8 @@ type reading struct {
 	err    error
 }
 
-func (l *Loader) read(ctx context.Context, order []int, skip int) iter.Seq2[*shard.Segmentation, error] {
+// read iterates over samples in an order, from the skip-th on, each changed by change if there is one.
+func (l *Loader) read(ctx context.Context, order []int, skip int, change func(*shard.Segmentation) (*shard.Segmentation, error)) iter.Seq2[*shard.Segmentation, error] {
 	return func(yield func(*shard.Segmentation, error) bool) {
 		if skip < 0 || skip > len(order) {
 			yield(nil, fmt.Errorf("load: begin at sample %d of %d", skip, len(order)))
@@ -197,6 +212,9 @@ func (l *Loader) read(ctx context.Context, order []int, skip int) iter.Seq2[*sha
 				for r := range jobs {
 					if r.err = ctx.Err(); r.err == nil {
 						r.sample, r.err = l.set.sample(r.index)
+					}
+					if r.err == nil && change != nil {
+						r.sample, r.err = change(r.sample)
 					}
 					close(r.done)
 				}
