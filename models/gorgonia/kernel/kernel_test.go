@@ -146,3 +146,70 @@ func (w *Workers) poison() {
 		}
 	}
 }
+
+func TestGemmIsTheSumOfProducts(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			w := NewWorkers(rapid.IntRange(1, 3).Draw(t, "workers"))
+			size := rapid.OneOf(rapid.IntRange(0, 20), rapid.IntRange(0, 300))
+			m, n, k := size.Draw(t, "m"), size.Draw(t, "n"), size.Draw(t, "k")
+			transA, transB := rapid.Bool().Draw(t, "transA"), rapid.Bool().Draw(t, "transB")
+			alpha := rapid.SampledFrom([]float32{1, -0.5}).Draw(t, "alpha")
+			beta := rapid.SampledFrom([]float32{0, 1, 0.25}).Draw(t, "beta")
+			more := rapid.IntRange(0, 5)
+			lda, ldb, ldc := k+more.Draw(t, "lda"), n+more.Draw(t, "ldb"), n+more.Draw(t, "ldc")
+			rowsA, rowsB := m, k
+			if transA {
+				lda, rowsA = lda-k+m, k
+			}
+			if transB {
+				ldb, rowsB = ldb-n+k, n
+			}
+			length := func(rows, cols, ld int) int {
+				if rows == 0 || cols == 0 {
+					return 0
+				}
+				return (rows-1)*ld + cols
+			}
+			colsA, colsB := k+m-rowsA, n+k-rowsB
+			r := rand.New(rand.NewPCG(3, 4))
+			a, b := filled(r, length(rowsA, colsA, lda)), filled(r, length(rowsB, colsB, ldb))
+			c, ok := guarded(length(m, n, ldc))
+			before := make([]float32, len(c))
+			for i := range before {
+				before[i] = float32(r.NormFloat64())
+				if beta != 0 || i%ldc >= n {
+					c[i] = before[i]
+				}
+			}
+			Gemm(w, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+			if !ok() {
+				t.Fatalf("written outside c")
+			}
+			for i := range m {
+				for j := range n {
+					var sum float64
+					for p := range k {
+						ai, bi := i*lda+p, p*ldb+j
+						if transA {
+							ai = p*lda + i
+						}
+						if transB {
+							bi = j*ldb + p
+						}
+						sum += float64(a[ai]) * float64(b[bi])
+					}
+					want := float64(alpha)*sum + float64(beta)*float64(before[i*ldc+j])
+					if d := math.Abs(want - float64(c[i*ldc+j])); !(d < 1e-5*math.Sqrt(float64(k)+1)) {
+						t.Fatalf("c[%d,%d] = %v, want %v", i, j, c[i*ldc+j], want)
+					}
+				}
+			}
+			for i := range before {
+				if i%max(1, ldc) >= n && c[i] != before[i] {
+					t.Fatalf("written between rows of c")
+				}
+			}
+		})
+	})
+}
