@@ -328,7 +328,8 @@ func thin(axis []float64, m int) {
 }
 
 // distort sends an axis through a grid whose cells have other lengths: the cells' ends move, and what lies between
-// goes with them. The end of the axis stays where it is.
+// goes with them. Lengths are scaled so that together they are the axis' own (albumentations' normalized=True), or
+// an axis might run backwards at its end.
 func (o *Options) distort(axis []float64, r *rand.Rand) {
 	n := len(axis)
 	cells := o.GridCells
@@ -339,16 +340,17 @@ func (o *Options) distort(axis []float64, r *rand.Rand) {
 	if cell == 0 {
 		return
 	}
-	var from, to []float64
+	var from, to []float64 // the cells' ends, the last cell being the rest
 	at := 0.0
-	for k := 0; k*cell < n; k++ {
-		from, to = append(from, float64(k*cell)), append(to, at)
-		at += float64(cell) * (1 + within(r, o.Grid))
+	for start := 0; start < n; start += cell {
+		from, to = append(from, float64(start)), append(to, at)
+		at += float64(min(cell, n-start)) * (1 + within(r, o.Grid))
 	}
-	from, to = append(from, float64(n)), append(to, float64(n))
+	from, to = append(from, float64(n)), append(to, at)
+	scale := float64(n) / at
 	for i, q := range axis {
 		k := min(int(q)/cell, len(from)-2)
-		axis[i] = to[k] + (q-from[k])*(to[k+1]-to[k])/(from[k+1]-from[k])
+		axis[i] = scale * (to[k] + (q-from[k])*(to[k+1]-to[k])/(from[k+1]-from[k]))
 	}
 }
 

@@ -305,7 +305,8 @@ func TestResamplingIsSciPys(t *testing.T) {
 	}
 }
 
-// TestGridDistortionMovesTheCellsEnds compares with numpy.interp through the cells' ends; see testdata/make_resample.py.
+// TestGridDistortionMovesTheCellsEnds holds to albumentations' definition, normalized=True: steps are drawn for the
+// five cells of 25 and the rest of 3, and scaled so that they sum up to 128.
 func TestGridDistortionMovesTheCellsEnds(t *testing.T) {
 	const n = 128
 	o := Options{Grid: 0.3}
@@ -315,19 +316,35 @@ func TestGridDistortionMovesTheCellsEnds(t *testing.T) {
 		axis[i] = float64(i)
 	}
 	o.distort(axis, r)
-	at := 0.0
-	for k := range 6 { // five cells of 25, and a rest of 3 that ends where it did
-		if math.Abs(axis[25*k]-at) > 1e-9 {
-			t.Errorf("the end of cell %d lies at %v, want %v", k, axis[25*k], at)
-		}
-		step := 1 + within(again, 0.3)
-		at += 25 * step
-		if k < 5 && math.Abs(axis[25*k+1]-axis[25*k]-step) > 1e-9 {
-			t.Errorf("cell %d is stretched by %v, want %v", k, axis[25*k+1]-axis[25*k], step)
-		}
+	var steps [6]float64
+	sum := 0.0
+	for k := range steps {
+		steps[k] = 1 + within(again, 0.3)
+		sum += steps[k] * float64(min(25, n-25*k))
 	}
-	if rest := (128 - axis[125]) / 3; math.Abs(axis[126]-axis[125]-rest) > 1e-9 {
-		t.Errorf("the rest is stretched by %v, want %v", axis[126]-axis[125], rest)
+	at := 0.0
+	for k, step := range steps {
+		step *= n / sum
+		if math.Abs(axis[25*k]-at) > 1e-9 || math.Abs(axis[25*k+1]-axis[25*k]-step) > 1e-9 {
+			t.Errorf("cell %d begins at %v and is stretched by %v, want %v and %v", k, axis[25*k], axis[25*k+1]-axis[25*k], at, step)
+		}
+		at += 25 * step
+	}
+	if end := axis[127] + axis[127] - axis[126]; math.Abs(end-n) > 1e-9 {
+		t.Errorf("the axis ends at %v, want %d", end, n)
+	}
+}
+
+func TestAnAxisNeverRunsBackwards(t *testing.T) {
+	for _, n := range []int{1, 3, 5, 20, 24, 127, 128} {
+		o := Options{GridP: 1, Grid: 0.99, LowSlicesP: 1, LowSlices: 2}
+		for seed := range uint64(200) {
+			for axis, list := range o.drawMap([3]int{n, n, n}, [3]float64{}, seed).bend {
+				if !slices.IsSorted(list) || list[0] < 0 || list[n-1] > float64(n) {
+					t.Fatalf("%d voxels, seed %d, axis %d: %v", n, seed, axis, list)
+				}
+			}
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"sync"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/transforms/augment"
 	"github.com/cspine/cspine/transforms/shard"
 )
@@ -210,12 +211,7 @@ func (l *Loader) read(ctx context.Context, order []int, skip int, change func(*s
 		for range readers {
 			running.Go(func() {
 				for r := range jobs {
-					if r.err = ctx.Err(); r.err == nil {
-						r.sample, r.err = l.set.sample(r.index)
-					}
-					if r.err == nil && change != nil {
-						r.sample, r.err = change(r.sample)
-					}
+					r.sample, r.err = l.set.get(ctx, r.index, change)
 					close(r.done)
 				}
 			})
@@ -241,6 +237,26 @@ func (l *Loader) read(ctx context.Context, order []int, skip int, change func(*s
 			}
 		}
 	}
+}
+
+// get returns a study's sample, changed by change if there is one.
+func (d *Dataset) get(ctx context.Context, i int, change func(*shard.Segmentation) (*shard.Segmentation, error)) (s *shard.Segmentation, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("data set %s, study %s: %w", d.name, d.studies[i].UID, refusal.Recovered(p))
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s, err = d.sample(i)
+	if err != nil || change == nil {
+		return s, err
+	}
+	if s, err = change(s); err != nil {
+		return nil, fmt.Errorf("data set %s, study %s: %w", d.name, d.studies[i].UID, err)
+	}
+	return s, nil
 }
 
 // sample returns a study's sample, from the cache or its shard.
