@@ -55,10 +55,16 @@ func (b *bench) studies() []string {
 // prepare runs the pipeline and returns its manifest.
 func (b *bench) prepare(model segment.Model) []artifacts.Row {
 	b.t.Helper()
+	return b.run(Prepare, model)
+}
+
+// run runs a pipeline that makes a data set, and returns its manifest.
+func (b *bench) run(pipeline func(beam.Scope, PrepareOptions), model segment.Model) []artifacts.Row {
+	b.t.Helper()
 	b.runs++
 	o := PrepareOptions{Site: b.site, Run: "test", ID: fmt.Sprintf("%03d", b.runs), Model: model, Shard: shard.Layout{Buckets: 2}}
 	err := Run(b.t.Context(), "prism", nil, func(s beam.Scope) error {
-		Prepare(s, o)
+		pipeline(s, o)
 		return nil
 	})
 	if err != nil {
