@@ -238,16 +238,16 @@ class Recurrent(nn.Module):
 
 
 class Heads(nn.Module):
-    """Probabilities of one convolution and logits of another."""
+    """Probabilities of one convolution and logits of another. Those of a softmax no engine can take back to one logit each."""
 
-    def __init__(self, gain=1.):
+    def __init__(self, softmax=False):
         super().__init__()
+        self.softmax = softmax
         self.a, self.b = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(2, 1, 1)
-        for c in (self.a, self.b):
-            c.weight.data.mul_(gain)
 
     def forward(self, x):
-        return torch.sigmoid(self.a(x)), self.b(x)
+        a = self.a(x)
+        return a.softmax(1) if self.softmax else torch.sigmoid(a), self.b(x)
 
 
 class Straight(nn.Module):
@@ -293,8 +293,8 @@ def losses():
     def one(kind, output="out0", **kw):
         return {"output": output, "kind": kind, "weight": 1, **kw}
 
-    def two(terms, targets, **kw):
-        return lambda: dict(m=Heads(), batches=[{"inputs": [x], "targets": targets, **kw}], terms=terms)
+    def two(terms, targets, softmax=False, **kw):
+        return lambda: dict(m=Heads(softmax=softmax), batches=[{"inputs": [x], "targets": targets, **kw}], terms=terms)
 
     ta, tb, ua, ub, wa, wb = t(a, "binary", 2), t(b, "binary", 3), t(a, "unit", 2), t(b, "unit", 3), t(a, "unit", 4), t(b, "unit", 5)
     mixed = {"mixed": [t(a, "binary", 12), t(b, "binary", 13)], "lambda": .3}
@@ -307,6 +307,9 @@ def losses():
         "loss_bce_soft": two([one("bce")], [ua]),
         "loss_bce_positive": two([one("bce", positive_weight=2)], [ta]),
         "loss_bce_positive_soft_weighted": two([one("bce", positive_weight=2)], [ua], weights=[wa]),
+        "loss_bce_softmax": two([one("bce")], [ta], softmax=True),
+        "loss_bce_softmax_weighted": two([one("bce", positive_weight=2)], [ua], softmax=True, weights=[wa]),
+        "loss_dice_softmax": two([one("dice", smooth=1)], [ta], softmax=True),
         "loss_logits": two([one("bce_logits", "out1")], [tb]),
         "loss_logits_positive": two([one("bce_logits", "out1", positive_weight=2)], [tb]),
         "loss_logits_weighted": two([one("bce_logits", "out1", positive_weight=2)], [ub], weights=[wb]),
