@@ -58,6 +58,7 @@ type level struct {
 	lanes int      // floats of a vector
 	tiles [][]tile // by rows − 1; wide ones first
 	dots  []dot    // by rows of a − 1
+	vectorLoops
 	// The rest may be nil.
 	transpose8  func(blocks int, dst, src *float32, dstStep, srcStep int)
 	gather      func(rows, vectors int, dst, src *float32, dstStep, srcStep int)

@@ -252,6 +252,166 @@ func dot256_3x3(p *dotArgs)
 //go:noescape
 func dot256_4x3(p *dotArgs)
 
+// add512 is a loop over whole vectors.
+//
+//go:noescape
+func add512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// mul512 is a loop over whole vectors.
+//
+//go:noescape
+func mul512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// axpy512 is a loop over whole vectors.
+//
+//go:noescape
+func axpy512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// affine512 is a loop over whole vectors.
+//
+//go:noescape
+func affine512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// affine2512 is a loop over whole vectors.
+//
+//go:noescape
+func affine2512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// relu512 is a loop over whole vectors.
+//
+//go:noescape
+func relu512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// affineRelu512 is a loop over whole vectors.
+//
+//go:noescape
+func affineRelu512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// reluGrad512 is a loop over whole vectors.
+//
+//go:noescape
+func reluGrad512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// exp512 is a loop over whole vectors.
+//
+//go:noescape
+func exp512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// sigmoid512 is a loop over whole vectors.
+//
+//go:noescape
+func sigmoid512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// tanh512 is a loop over whole vectors.
+//
+//go:noescape
+func tanh512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// sum512 sums a block of 1024.
+//
+//go:noescape
+func sum512(x, z *float32, shift float32) (s, q float32)
+
+// product512 sums a block of 1024.
+//
+//go:noescape
+func product512(x, z *float32, shift float32) (s, q float32)
+
+// moments512 sums a block of 1024.
+//
+//go:noescape
+func moments512(x, z *float32, shift float32) (s, q float32)
+
+// shifted512 sums a block of 1024.
+//
+//go:noescape
+func shifted512(x, z *float32, shift float32) (s, q float32)
+
+// adamW512 is a loop over whole vectors.
+//
+//go:noescape
+func adamW512(vectors int, w, m, v, dw *float32, k *[8]float32)
+
+// add256 is a loop over whole vectors.
+//
+//go:noescape
+func add256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// mul256 is a loop over whole vectors.
+//
+//go:noescape
+func mul256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// axpy256 is a loop over whole vectors.
+//
+//go:noescape
+func axpy256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// affine256 is a loop over whole vectors.
+//
+//go:noescape
+func affine256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// affine2256 is a loop over whole vectors.
+//
+//go:noescape
+func affine2256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// relu256 is a loop over whole vectors.
+//
+//go:noescape
+func relu256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// affineRelu256 is a loop over whole vectors.
+//
+//go:noescape
+func affineRelu256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// reluGrad256 is a loop over whole vectors.
+//
+//go:noescape
+func reluGrad256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// exp256 is a loop over whole vectors.
+//
+//go:noescape
+func exp256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// sigmoid256 is a loop over whole vectors.
+//
+//go:noescape
+func sigmoid256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// tanh256 is a loop over whole vectors.
+//
+//go:noescape
+func tanh256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// sum256 sums a block of 1024.
+//
+//go:noescape
+func sum256(x, z *float32, shift float32) (s, q float32)
+
+// product256 sums a block of 1024.
+//
+//go:noescape
+func product256(x, z *float32, shift float32) (s, q float32)
+
+// moments256 sums a block of 1024.
+//
+//go:noescape
+func moments256(x, z *float32, shift float32) (s, q float32)
+
+// shifted256 sums a block of 1024.
+//
+//go:noescape
+func shifted256(x, z *float32, shift float32) (s, q float32)
+
+// adamW256 is a loop over whole vectors.
+//
+//go:noescape
+func adamW256(vectors int, w, m, v, dw *float32, k *[8]float32)
+
 // transpose8 turns 8 rows of 8·blocks columns into columns. Steps are bytes from row to row. It needs AVX.
 //
 //go:noescape

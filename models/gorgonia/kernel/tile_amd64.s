@@ -3563,43 +3563,43 @@ vectors:
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y2
 	VEXTRACTF32X4 $0x01, Y2, X0
-	VADDPS        X0, X2, X2
-	VMOVHLPS      X2, X2, X0
-	VADDPS        X0, X2, X2
-	VMOVSHDUP     X2, X0
-	VADDSS        X0, X2, X2
-	VADDSS        8(AX), X2, X2
-	VMOVSS        X2, 8(AX)
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        8(AX), X1, X1
+	VMOVSS        X1, 8(AX)
 	VEXTRACTF64X4 $0x01, Z3, Y0
 	VADDPS        Y0, Y3, Y3
 	VEXTRACTF32X4 $0x01, Y3, X0
-	VADDPS        X0, X3, X3
-	VMOVHLPS      X3, X3, X0
-	VADDPS        X0, X3, X3
-	VMOVSHDUP     X3, X0
-	VADDSS        X0, X3, X3
-	VADDSS        12(AX), X3, X3
-	VMOVSS        X3, 12(AX)
+	VADDPS        X0, X3, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        12(AX), X1, X1
+	VMOVSS        X1, 12(AX)
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y4
 	VEXTRACTF32X4 $0x01, Y4, X0
-	VADDPS        X0, X4, X4
-	VMOVHLPS      X4, X4, X0
-	VADDPS        X0, X4, X4
-	VMOVSHDUP     X4, X0
-	VADDSS        X0, X4, X4
-	VADDSS        16(AX), X4, X4
-	VMOVSS        X4, 16(AX)
+	VADDPS        X0, X4, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        16(AX), X1, X1
+	VMOVSS        X1, 16(AX)
 	VEXTRACTF64X4 $0x01, Z5, Y0
 	VADDPS        Y0, Y5, Y5
 	VEXTRACTF32X4 $0x01, Y5, X0
-	VADDPS        X0, X5, X5
-	VMOVHLPS      X5, X5, X0
-	VADDPS        X0, X5, X5
-	VMOVSHDUP     X5, X0
-	VADDSS        X0, X5, X5
-	VADDSS        20(AX), X5, X5
-	VMOVSS        X5, 20(AX)
+	VADDPS        X0, X5, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        20(AX), X1, X1
+	VMOVSS        X1, 20(AX)
 	VZEROUPPER
 	RET
 
@@ -3691,103 +3691,103 @@ vectors:
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y2
 	VEXTRACTF32X4 $0x01, Y2, X0
-	VADDPS        X0, X2, X2
-	VMOVHLPS      X2, X2, X0
-	VADDPS        X0, X2, X2
-	VMOVSHDUP     X2, X0
-	VADDSS        X0, X2, X2
-	VADDSS        8(AX), X2, X2
-	VMOVSS        X2, 8(AX)
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        8(AX), X1, X1
+	VMOVSS        X1, 8(AX)
 	VEXTRACTF64X4 $0x01, Z3, Y0
 	VADDPS        Y0, Y3, Y3
 	VEXTRACTF32X4 $0x01, Y3, X0
-	VADDPS        X0, X3, X3
-	VMOVHLPS      X3, X3, X0
-	VADDPS        X0, X3, X3
-	VMOVSHDUP     X3, X0
-	VADDSS        X0, X3, X3
-	VADDSS        12(AX), X3, X3
-	VMOVSS        X3, 12(AX)
+	VADDPS        X0, X3, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        12(AX), X1, X1
+	VMOVSS        X1, 12(AX)
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y4
 	VEXTRACTF32X4 $0x01, Y4, X0
-	VADDPS        X0, X4, X4
-	VMOVHLPS      X4, X4, X0
-	VADDPS        X0, X4, X4
-	VMOVSHDUP     X4, X0
-	VADDSS        X0, X4, X4
-	VADDSS        16(AX), X4, X4
-	VMOVSS        X4, 16(AX)
+	VADDPS        X0, X4, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        16(AX), X1, X1
+	VMOVSS        X1, 16(AX)
 	VEXTRACTF64X4 $0x01, Z5, Y0
 	VADDPS        Y0, Y5, Y5
 	VEXTRACTF32X4 $0x01, Y5, X0
-	VADDPS        X0, X5, X5
-	VMOVHLPS      X5, X5, X0
-	VADDPS        X0, X5, X5
-	VMOVSHDUP     X5, X0
-	VADDSS        X0, X5, X5
-	VADDSS        20(AX), X5, X5
-	VMOVSS        X5, 20(AX)
+	VADDPS        X0, X5, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        20(AX), X1, X1
+	VMOVSS        X1, 20(AX)
 	VEXTRACTF64X4 $0x01, Z6, Y0
 	VADDPS        Y0, Y6, Y6
 	VEXTRACTF32X4 $0x01, Y6, X0
-	VADDPS        X0, X6, X6
-	VMOVHLPS      X6, X6, X0
-	VADDPS        X0, X6, X6
-	VMOVSHDUP     X6, X0
-	VADDSS        X0, X6, X6
-	VADDSS        24(AX), X6, X6
-	VMOVSS        X6, 24(AX)
+	VADDPS        X0, X6, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        24(AX), X1, X1
+	VMOVSS        X1, 24(AX)
 	VEXTRACTF64X4 $0x01, Z7, Y0
 	VADDPS        Y0, Y7, Y7
 	VEXTRACTF32X4 $0x01, Y7, X0
-	VADDPS        X0, X7, X7
-	VMOVHLPS      X7, X7, X0
-	VADDPS        X0, X7, X7
-	VMOVSHDUP     X7, X0
-	VADDSS        X0, X7, X7
-	VADDSS        28(AX), X7, X7
-	VMOVSS        X7, 28(AX)
+	VADDPS        X0, X7, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        28(AX), X1, X1
+	VMOVSS        X1, 28(AX)
 	VEXTRACTF64X4 $0x01, Z8, Y0
 	VADDPS        Y0, Y8, Y8
 	VEXTRACTF32X4 $0x01, Y8, X0
-	VADDPS        X0, X8, X8
-	VMOVHLPS      X8, X8, X0
-	VADDPS        X0, X8, X8
-	VMOVSHDUP     X8, X0
-	VADDSS        X0, X8, X8
-	VADDSS        32(AX), X8, X8
-	VMOVSS        X8, 32(AX)
+	VADDPS        X0, X8, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        32(AX), X1, X1
+	VMOVSS        X1, 32(AX)
 	VEXTRACTF64X4 $0x01, Z9, Y0
 	VADDPS        Y0, Y9, Y9
 	VEXTRACTF32X4 $0x01, Y9, X0
-	VADDPS        X0, X9, X9
-	VMOVHLPS      X9, X9, X0
-	VADDPS        X0, X9, X9
-	VMOVSHDUP     X9, X0
-	VADDSS        X0, X9, X9
-	VADDSS        36(AX), X9, X9
-	VMOVSS        X9, 36(AX)
+	VADDPS        X0, X9, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        36(AX), X1, X1
+	VMOVSS        X1, 36(AX)
 	VEXTRACTF64X4 $0x01, Z10, Y0
 	VADDPS        Y0, Y10, Y10
 	VEXTRACTF32X4 $0x01, Y10, X0
-	VADDPS        X0, X10, X10
-	VMOVHLPS      X10, X10, X0
-	VADDPS        X0, X10, X10
-	VMOVSHDUP     X10, X0
-	VADDSS        X0, X10, X10
-	VADDSS        40(AX), X10, X10
-	VMOVSS        X10, 40(AX)
+	VADDPS        X0, X10, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        40(AX), X1, X1
+	VMOVSS        X1, 40(AX)
 	VEXTRACTF64X4 $0x01, Z11, Y0
 	VADDPS        Y0, Y11, Y11
 	VEXTRACTF32X4 $0x01, Y11, X0
-	VADDPS        X0, X11, X11
-	VMOVHLPS      X11, X11, X0
-	VADDPS        X0, X11, X11
-	VMOVSHDUP     X11, X0
-	VADDSS        X0, X11, X11
-	VADDSS        44(AX), X11, X11
-	VMOVSS        X11, 44(AX)
+	VADDPS        X0, X11, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        44(AX), X1, X1
+	VMOVSS        X1, 44(AX)
 	VZEROUPPER
 	RET
 
@@ -3895,163 +3895,163 @@ vectors:
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y2
 	VEXTRACTF32X4 $0x01, Y2, X0
-	VADDPS        X0, X2, X2
-	VMOVHLPS      X2, X2, X0
-	VADDPS        X0, X2, X2
-	VMOVSHDUP     X2, X0
-	VADDSS        X0, X2, X2
-	VADDSS        8(AX), X2, X2
-	VMOVSS        X2, 8(AX)
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        8(AX), X1, X1
+	VMOVSS        X1, 8(AX)
 	VEXTRACTF64X4 $0x01, Z3, Y0
 	VADDPS        Y0, Y3, Y3
 	VEXTRACTF32X4 $0x01, Y3, X0
-	VADDPS        X0, X3, X3
-	VMOVHLPS      X3, X3, X0
-	VADDPS        X0, X3, X3
-	VMOVSHDUP     X3, X0
-	VADDSS        X0, X3, X3
-	VADDSS        12(AX), X3, X3
-	VMOVSS        X3, 12(AX)
+	VADDPS        X0, X3, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        12(AX), X1, X1
+	VMOVSS        X1, 12(AX)
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y4
 	VEXTRACTF32X4 $0x01, Y4, X0
-	VADDPS        X0, X4, X4
-	VMOVHLPS      X4, X4, X0
-	VADDPS        X0, X4, X4
-	VMOVSHDUP     X4, X0
-	VADDSS        X0, X4, X4
-	VADDSS        16(AX), X4, X4
-	VMOVSS        X4, 16(AX)
+	VADDPS        X0, X4, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        16(AX), X1, X1
+	VMOVSS        X1, 16(AX)
 	VEXTRACTF64X4 $0x01, Z5, Y0
 	VADDPS        Y0, Y5, Y5
 	VEXTRACTF32X4 $0x01, Y5, X0
-	VADDPS        X0, X5, X5
-	VMOVHLPS      X5, X5, X0
-	VADDPS        X0, X5, X5
-	VMOVSHDUP     X5, X0
-	VADDSS        X0, X5, X5
-	VADDSS        20(AX), X5, X5
-	VMOVSS        X5, 20(AX)
+	VADDPS        X0, X5, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        20(AX), X1, X1
+	VMOVSS        X1, 20(AX)
 	VEXTRACTF64X4 $0x01, Z6, Y0
 	VADDPS        Y0, Y6, Y6
 	VEXTRACTF32X4 $0x01, Y6, X0
-	VADDPS        X0, X6, X6
-	VMOVHLPS      X6, X6, X0
-	VADDPS        X0, X6, X6
-	VMOVSHDUP     X6, X0
-	VADDSS        X0, X6, X6
-	VADDSS        24(AX), X6, X6
-	VMOVSS        X6, 24(AX)
+	VADDPS        X0, X6, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        24(AX), X1, X1
+	VMOVSS        X1, 24(AX)
 	VEXTRACTF64X4 $0x01, Z7, Y0
 	VADDPS        Y0, Y7, Y7
 	VEXTRACTF32X4 $0x01, Y7, X0
-	VADDPS        X0, X7, X7
-	VMOVHLPS      X7, X7, X0
-	VADDPS        X0, X7, X7
-	VMOVSHDUP     X7, X0
-	VADDSS        X0, X7, X7
-	VADDSS        28(AX), X7, X7
-	VMOVSS        X7, 28(AX)
+	VADDPS        X0, X7, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        28(AX), X1, X1
+	VMOVSS        X1, 28(AX)
 	VEXTRACTF64X4 $0x01, Z8, Y0
 	VADDPS        Y0, Y8, Y8
 	VEXTRACTF32X4 $0x01, Y8, X0
-	VADDPS        X0, X8, X8
-	VMOVHLPS      X8, X8, X0
-	VADDPS        X0, X8, X8
-	VMOVSHDUP     X8, X0
-	VADDSS        X0, X8, X8
-	VADDSS        32(AX), X8, X8
-	VMOVSS        X8, 32(AX)
+	VADDPS        X0, X8, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        32(AX), X1, X1
+	VMOVSS        X1, 32(AX)
 	VEXTRACTF64X4 $0x01, Z9, Y0
 	VADDPS        Y0, Y9, Y9
 	VEXTRACTF32X4 $0x01, Y9, X0
-	VADDPS        X0, X9, X9
-	VMOVHLPS      X9, X9, X0
-	VADDPS        X0, X9, X9
-	VMOVSHDUP     X9, X0
-	VADDSS        X0, X9, X9
-	VADDSS        36(AX), X9, X9
-	VMOVSS        X9, 36(AX)
+	VADDPS        X0, X9, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        36(AX), X1, X1
+	VMOVSS        X1, 36(AX)
 	VEXTRACTF64X4 $0x01, Z10, Y0
 	VADDPS        Y0, Y10, Y10
 	VEXTRACTF32X4 $0x01, Y10, X0
-	VADDPS        X0, X10, X10
-	VMOVHLPS      X10, X10, X0
-	VADDPS        X0, X10, X10
-	VMOVSHDUP     X10, X0
-	VADDSS        X0, X10, X10
-	VADDSS        40(AX), X10, X10
-	VMOVSS        X10, 40(AX)
+	VADDPS        X0, X10, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        40(AX), X1, X1
+	VMOVSS        X1, 40(AX)
 	VEXTRACTF64X4 $0x01, Z11, Y0
 	VADDPS        Y0, Y11, Y11
 	VEXTRACTF32X4 $0x01, Y11, X0
-	VADDPS        X0, X11, X11
-	VMOVHLPS      X11, X11, X0
-	VADDPS        X0, X11, X11
-	VMOVSHDUP     X11, X0
-	VADDSS        X0, X11, X11
-	VADDSS        44(AX), X11, X11
-	VMOVSS        X11, 44(AX)
+	VADDPS        X0, X11, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        44(AX), X1, X1
+	VMOVSS        X1, 44(AX)
 	VEXTRACTF64X4 $0x01, Z12, Y0
 	VADDPS        Y0, Y12, Y12
 	VEXTRACTF32X4 $0x01, Y12, X0
-	VADDPS        X0, X12, X12
-	VMOVHLPS      X12, X12, X0
-	VADDPS        X0, X12, X12
-	VMOVSHDUP     X12, X0
-	VADDSS        X0, X12, X12
-	VADDSS        48(AX), X12, X12
-	VMOVSS        X12, 48(AX)
+	VADDPS        X0, X12, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        48(AX), X1, X1
+	VMOVSS        X1, 48(AX)
 	VEXTRACTF64X4 $0x01, Z13, Y0
 	VADDPS        Y0, Y13, Y13
 	VEXTRACTF32X4 $0x01, Y13, X0
-	VADDPS        X0, X13, X13
-	VMOVHLPS      X13, X13, X0
-	VADDPS        X0, X13, X13
-	VMOVSHDUP     X13, X0
-	VADDSS        X0, X13, X13
-	VADDSS        52(AX), X13, X13
-	VMOVSS        X13, 52(AX)
+	VADDPS        X0, X13, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        52(AX), X1, X1
+	VMOVSS        X1, 52(AX)
 	VEXTRACTF64X4 $0x01, Z14, Y0
 	VADDPS        Y0, Y14, Y14
 	VEXTRACTF32X4 $0x01, Y14, X0
-	VADDPS        X0, X14, X14
-	VMOVHLPS      X14, X14, X0
-	VADDPS        X0, X14, X14
-	VMOVSHDUP     X14, X0
-	VADDSS        X0, X14, X14
-	VADDSS        56(AX), X14, X14
-	VMOVSS        X14, 56(AX)
+	VADDPS        X0, X14, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        56(AX), X1, X1
+	VMOVSS        X1, 56(AX)
 	VEXTRACTF64X4 $0x01, Z15, Y0
 	VADDPS        Y0, Y15, Y15
 	VEXTRACTF32X4 $0x01, Y15, X0
-	VADDPS        X0, X15, X15
-	VMOVHLPS      X15, X15, X0
-	VADDPS        X0, X15, X15
-	VMOVSHDUP     X15, X0
-	VADDSS        X0, X15, X15
-	VADDSS        60(AX), X15, X15
-	VMOVSS        X15, 60(AX)
+	VADDPS        X0, X15, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        60(AX), X1, X1
+	VMOVSS        X1, 60(AX)
 	VEXTRACTF64X4 $0x01, Z16, Y0
 	VADDPS        Y0, Y16, Y16
 	VEXTRACTF32X4 $0x01, Y16, X0
-	VADDPS        X0, X16, X16
-	VMOVHLPS      X16, X16, X0
-	VADDPS        X0, X16, X16
-	VMOVSHDUP     X16, X0
-	VADDSS        X0, X16, X16
-	VADDSS        64(AX), X16, X16
-	VMOVSS        X16, 64(AX)
+	VADDPS        X0, X16, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        64(AX), X1, X1
+	VMOVSS        X1, 64(AX)
 	VEXTRACTF64X4 $0x01, Z17, Y0
 	VADDPS        Y0, Y17, Y17
 	VEXTRACTF32X4 $0x01, Y17, X0
-	VADDPS        X0, X17, X17
-	VMOVHLPS      X17, X17, X0
-	VADDPS        X0, X17, X17
-	VMOVSHDUP     X17, X0
-	VADDSS        X0, X17, X17
-	VADDSS        68(AX), X17, X17
-	VMOVSS        X17, 68(AX)
+	VADDPS        X0, X17, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        68(AX), X1, X1
+	VMOVSS        X1, 68(AX)
 	VZEROUPPER
 	RET
 
@@ -4175,223 +4175,223 @@ vectors:
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y2
 	VEXTRACTF32X4 $0x01, Y2, X0
-	VADDPS        X0, X2, X2
-	VMOVHLPS      X2, X2, X0
-	VADDPS        X0, X2, X2
-	VMOVSHDUP     X2, X0
-	VADDSS        X0, X2, X2
-	VADDSS        8(AX), X2, X2
-	VMOVSS        X2, 8(AX)
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        8(AX), X1, X1
+	VMOVSS        X1, 8(AX)
 	VEXTRACTF64X4 $0x01, Z3, Y0
 	VADDPS        Y0, Y3, Y3
 	VEXTRACTF32X4 $0x01, Y3, X0
-	VADDPS        X0, X3, X3
-	VMOVHLPS      X3, X3, X0
-	VADDPS        X0, X3, X3
-	VMOVSHDUP     X3, X0
-	VADDSS        X0, X3, X3
-	VADDSS        12(AX), X3, X3
-	VMOVSS        X3, 12(AX)
+	VADDPS        X0, X3, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        12(AX), X1, X1
+	VMOVSS        X1, 12(AX)
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y4
 	VEXTRACTF32X4 $0x01, Y4, X0
-	VADDPS        X0, X4, X4
-	VMOVHLPS      X4, X4, X0
-	VADDPS        X0, X4, X4
-	VMOVSHDUP     X4, X0
-	VADDSS        X0, X4, X4
-	VADDSS        16(AX), X4, X4
-	VMOVSS        X4, 16(AX)
+	VADDPS        X0, X4, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        16(AX), X1, X1
+	VMOVSS        X1, 16(AX)
 	VEXTRACTF64X4 $0x01, Z5, Y0
 	VADDPS        Y0, Y5, Y5
 	VEXTRACTF32X4 $0x01, Y5, X0
-	VADDPS        X0, X5, X5
-	VMOVHLPS      X5, X5, X0
-	VADDPS        X0, X5, X5
-	VMOVSHDUP     X5, X0
-	VADDSS        X0, X5, X5
-	VADDSS        20(AX), X5, X5
-	VMOVSS        X5, 20(AX)
+	VADDPS        X0, X5, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        20(AX), X1, X1
+	VMOVSS        X1, 20(AX)
 	VEXTRACTF64X4 $0x01, Z6, Y0
 	VADDPS        Y0, Y6, Y6
 	VEXTRACTF32X4 $0x01, Y6, X0
-	VADDPS        X0, X6, X6
-	VMOVHLPS      X6, X6, X0
-	VADDPS        X0, X6, X6
-	VMOVSHDUP     X6, X0
-	VADDSS        X0, X6, X6
-	VADDSS        24(AX), X6, X6
-	VMOVSS        X6, 24(AX)
+	VADDPS        X0, X6, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        24(AX), X1, X1
+	VMOVSS        X1, 24(AX)
 	VEXTRACTF64X4 $0x01, Z7, Y0
 	VADDPS        Y0, Y7, Y7
 	VEXTRACTF32X4 $0x01, Y7, X0
-	VADDPS        X0, X7, X7
-	VMOVHLPS      X7, X7, X0
-	VADDPS        X0, X7, X7
-	VMOVSHDUP     X7, X0
-	VADDSS        X0, X7, X7
-	VADDSS        28(AX), X7, X7
-	VMOVSS        X7, 28(AX)
+	VADDPS        X0, X7, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        28(AX), X1, X1
+	VMOVSS        X1, 28(AX)
 	VEXTRACTF64X4 $0x01, Z8, Y0
 	VADDPS        Y0, Y8, Y8
 	VEXTRACTF32X4 $0x01, Y8, X0
-	VADDPS        X0, X8, X8
-	VMOVHLPS      X8, X8, X0
-	VADDPS        X0, X8, X8
-	VMOVSHDUP     X8, X0
-	VADDSS        X0, X8, X8
-	VADDSS        32(AX), X8, X8
-	VMOVSS        X8, 32(AX)
+	VADDPS        X0, X8, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        32(AX), X1, X1
+	VMOVSS        X1, 32(AX)
 	VEXTRACTF64X4 $0x01, Z9, Y0
 	VADDPS        Y0, Y9, Y9
 	VEXTRACTF32X4 $0x01, Y9, X0
-	VADDPS        X0, X9, X9
-	VMOVHLPS      X9, X9, X0
-	VADDPS        X0, X9, X9
-	VMOVSHDUP     X9, X0
-	VADDSS        X0, X9, X9
-	VADDSS        36(AX), X9, X9
-	VMOVSS        X9, 36(AX)
+	VADDPS        X0, X9, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        36(AX), X1, X1
+	VMOVSS        X1, 36(AX)
 	VEXTRACTF64X4 $0x01, Z10, Y0
 	VADDPS        Y0, Y10, Y10
 	VEXTRACTF32X4 $0x01, Y10, X0
-	VADDPS        X0, X10, X10
-	VMOVHLPS      X10, X10, X0
-	VADDPS        X0, X10, X10
-	VMOVSHDUP     X10, X0
-	VADDSS        X0, X10, X10
-	VADDSS        40(AX), X10, X10
-	VMOVSS        X10, 40(AX)
+	VADDPS        X0, X10, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        40(AX), X1, X1
+	VMOVSS        X1, 40(AX)
 	VEXTRACTF64X4 $0x01, Z11, Y0
 	VADDPS        Y0, Y11, Y11
 	VEXTRACTF32X4 $0x01, Y11, X0
-	VADDPS        X0, X11, X11
-	VMOVHLPS      X11, X11, X0
-	VADDPS        X0, X11, X11
-	VMOVSHDUP     X11, X0
-	VADDSS        X0, X11, X11
-	VADDSS        44(AX), X11, X11
-	VMOVSS        X11, 44(AX)
+	VADDPS        X0, X11, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        44(AX), X1, X1
+	VMOVSS        X1, 44(AX)
 	VEXTRACTF64X4 $0x01, Z12, Y0
 	VADDPS        Y0, Y12, Y12
 	VEXTRACTF32X4 $0x01, Y12, X0
-	VADDPS        X0, X12, X12
-	VMOVHLPS      X12, X12, X0
-	VADDPS        X0, X12, X12
-	VMOVSHDUP     X12, X0
-	VADDSS        X0, X12, X12
-	VADDSS        48(AX), X12, X12
-	VMOVSS        X12, 48(AX)
+	VADDPS        X0, X12, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        48(AX), X1, X1
+	VMOVSS        X1, 48(AX)
 	VEXTRACTF64X4 $0x01, Z13, Y0
 	VADDPS        Y0, Y13, Y13
 	VEXTRACTF32X4 $0x01, Y13, X0
-	VADDPS        X0, X13, X13
-	VMOVHLPS      X13, X13, X0
-	VADDPS        X0, X13, X13
-	VMOVSHDUP     X13, X0
-	VADDSS        X0, X13, X13
-	VADDSS        52(AX), X13, X13
-	VMOVSS        X13, 52(AX)
+	VADDPS        X0, X13, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        52(AX), X1, X1
+	VMOVSS        X1, 52(AX)
 	VEXTRACTF64X4 $0x01, Z14, Y0
 	VADDPS        Y0, Y14, Y14
 	VEXTRACTF32X4 $0x01, Y14, X0
-	VADDPS        X0, X14, X14
-	VMOVHLPS      X14, X14, X0
-	VADDPS        X0, X14, X14
-	VMOVSHDUP     X14, X0
-	VADDSS        X0, X14, X14
-	VADDSS        56(AX), X14, X14
-	VMOVSS        X14, 56(AX)
+	VADDPS        X0, X14, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        56(AX), X1, X1
+	VMOVSS        X1, 56(AX)
 	VEXTRACTF64X4 $0x01, Z15, Y0
 	VADDPS        Y0, Y15, Y15
 	VEXTRACTF32X4 $0x01, Y15, X0
-	VADDPS        X0, X15, X15
-	VMOVHLPS      X15, X15, X0
-	VADDPS        X0, X15, X15
-	VMOVSHDUP     X15, X0
-	VADDSS        X0, X15, X15
-	VADDSS        60(AX), X15, X15
-	VMOVSS        X15, 60(AX)
+	VADDPS        X0, X15, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        60(AX), X1, X1
+	VMOVSS        X1, 60(AX)
 	VEXTRACTF64X4 $0x01, Z16, Y0
 	VADDPS        Y0, Y16, Y16
 	VEXTRACTF32X4 $0x01, Y16, X0
-	VADDPS        X0, X16, X16
-	VMOVHLPS      X16, X16, X0
-	VADDPS        X0, X16, X16
-	VMOVSHDUP     X16, X0
-	VADDSS        X0, X16, X16
-	VADDSS        64(AX), X16, X16
-	VMOVSS        X16, 64(AX)
+	VADDPS        X0, X16, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        64(AX), X1, X1
+	VMOVSS        X1, 64(AX)
 	VEXTRACTF64X4 $0x01, Z17, Y0
 	VADDPS        Y0, Y17, Y17
 	VEXTRACTF32X4 $0x01, Y17, X0
-	VADDPS        X0, X17, X17
-	VMOVHLPS      X17, X17, X0
-	VADDPS        X0, X17, X17
-	VMOVSHDUP     X17, X0
-	VADDSS        X0, X17, X17
-	VADDSS        68(AX), X17, X17
-	VMOVSS        X17, 68(AX)
+	VADDPS        X0, X17, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        68(AX), X1, X1
+	VMOVSS        X1, 68(AX)
 	VEXTRACTF64X4 $0x01, Z18, Y0
 	VADDPS        Y0, Y18, Y18
 	VEXTRACTF32X4 $0x01, Y18, X0
-	VADDPS        X0, X18, X18
-	VMOVHLPS      X18, X18, X0
-	VADDPS        X0, X18, X18
-	VMOVSHDUP     X18, X0
-	VADDSS        X0, X18, X18
-	VADDSS        72(AX), X18, X18
-	VMOVSS        X18, 72(AX)
+	VADDPS        X0, X18, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        72(AX), X1, X1
+	VMOVSS        X1, 72(AX)
 	VEXTRACTF64X4 $0x01, Z19, Y0
 	VADDPS        Y0, Y19, Y19
 	VEXTRACTF32X4 $0x01, Y19, X0
-	VADDPS        X0, X19, X19
-	VMOVHLPS      X19, X19, X0
-	VADDPS        X0, X19, X19
-	VMOVSHDUP     X19, X0
-	VADDSS        X0, X19, X19
-	VADDSS        76(AX), X19, X19
-	VMOVSS        X19, 76(AX)
+	VADDPS        X0, X19, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        76(AX), X1, X1
+	VMOVSS        X1, 76(AX)
 	VEXTRACTF64X4 $0x01, Z20, Y0
 	VADDPS        Y0, Y20, Y20
 	VEXTRACTF32X4 $0x01, Y20, X0
-	VADDPS        X0, X20, X20
-	VMOVHLPS      X20, X20, X0
-	VADDPS        X0, X20, X20
-	VMOVSHDUP     X20, X0
-	VADDSS        X0, X20, X20
-	VADDSS        80(AX), X20, X20
-	VMOVSS        X20, 80(AX)
+	VADDPS        X0, X20, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        80(AX), X1, X1
+	VMOVSS        X1, 80(AX)
 	VEXTRACTF64X4 $0x01, Z21, Y0
 	VADDPS        Y0, Y21, Y21
 	VEXTRACTF32X4 $0x01, Y21, X0
-	VADDPS        X0, X21, X21
-	VMOVHLPS      X21, X21, X0
-	VADDPS        X0, X21, X21
-	VMOVSHDUP     X21, X0
-	VADDSS        X0, X21, X21
-	VADDSS        84(AX), X21, X21
-	VMOVSS        X21, 84(AX)
+	VADDPS        X0, X21, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        84(AX), X1, X1
+	VMOVSS        X1, 84(AX)
 	VEXTRACTF64X4 $0x01, Z22, Y0
 	VADDPS        Y0, Y22, Y22
 	VEXTRACTF32X4 $0x01, Y22, X0
-	VADDPS        X0, X22, X22
-	VMOVHLPS      X22, X22, X0
-	VADDPS        X0, X22, X22
-	VMOVSHDUP     X22, X0
-	VADDSS        X0, X22, X22
-	VADDSS        88(AX), X22, X22
-	VMOVSS        X22, 88(AX)
+	VADDPS        X0, X22, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        88(AX), X1, X1
+	VMOVSS        X1, 88(AX)
 	VEXTRACTF64X4 $0x01, Z23, Y0
 	VADDPS        Y0, Y23, Y23
 	VEXTRACTF32X4 $0x01, Y23, X0
-	VADDPS        X0, X23, X23
-	VMOVHLPS      X23, X23, X0
-	VADDPS        X0, X23, X23
-	VMOVSHDUP     X23, X0
-	VADDSS        X0, X23, X23
-	VADDSS        92(AX), X23, X23
-	VMOVSS        X23, 92(AX)
+	VADDPS        X0, X23, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	VADDSS        92(AX), X1, X1
+	VMOVSS        X1, 92(AX)
 	VZEROUPPER
 	RET
 
@@ -5798,37 +5798,37 @@ vectors:
 	VADDSS       4(AX), X1, X1
 	VMOVSS       X1, 4(AX)
 	VEXTRACTF128 $0x01, Y2, X0
-	VADDPS       X0, X2, X2
-	VMOVHLPS     X2, X2, X0
-	VADDPS       X0, X2, X2
-	VMOVSHDUP    X2, X0
-	VADDSS       X0, X2, X2
-	VADDSS       8(AX), X2, X2
-	VMOVSS       X2, 8(AX)
+	VADDPS       X0, X2, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       8(AX), X1, X1
+	VMOVSS       X1, 8(AX)
 	VEXTRACTF128 $0x01, Y3, X0
-	VADDPS       X0, X3, X3
-	VMOVHLPS     X3, X3, X0
-	VADDPS       X0, X3, X3
-	VMOVSHDUP    X3, X0
-	VADDSS       X0, X3, X3
-	VADDSS       12(AX), X3, X3
-	VMOVSS       X3, 12(AX)
+	VADDPS       X0, X3, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       12(AX), X1, X1
+	VMOVSS       X1, 12(AX)
 	VEXTRACTF128 $0x01, Y4, X0
-	VADDPS       X0, X4, X4
-	VMOVHLPS     X4, X4, X0
-	VADDPS       X0, X4, X4
-	VMOVSHDUP    X4, X0
-	VADDSS       X0, X4, X4
-	VADDSS       16(AX), X4, X4
-	VMOVSS       X4, 16(AX)
+	VADDPS       X0, X4, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       16(AX), X1, X1
+	VMOVSS       X1, 16(AX)
 	VEXTRACTF128 $0x01, Y5, X0
-	VADDPS       X0, X5, X5
-	VMOVHLPS     X5, X5, X0
-	VADDPS       X0, X5, X5
-	VMOVSHDUP    X5, X0
-	VADDSS       X0, X5, X5
-	VADDSS       20(AX), X5, X5
-	VMOVSS       X5, 20(AX)
+	VADDPS       X0, X5, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       20(AX), X1, X1
+	VMOVSS       X1, 20(AX)
 	VZEROUPPER
 	RET
 
@@ -5900,53 +5900,53 @@ vectors:
 	VADDSS       4(AX), X1, X1
 	VMOVSS       X1, 4(AX)
 	VEXTRACTF128 $0x01, Y2, X0
-	VADDPS       X0, X2, X2
-	VMOVHLPS     X2, X2, X0
-	VADDPS       X0, X2, X2
-	VMOVSHDUP    X2, X0
-	VADDSS       X0, X2, X2
-	VADDSS       8(AX), X2, X2
-	VMOVSS       X2, 8(AX)
+	VADDPS       X0, X2, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       8(AX), X1, X1
+	VMOVSS       X1, 8(AX)
 	VEXTRACTF128 $0x01, Y3, X0
-	VADDPS       X0, X3, X3
-	VMOVHLPS     X3, X3, X0
-	VADDPS       X0, X3, X3
-	VMOVSHDUP    X3, X0
-	VADDSS       X0, X3, X3
-	VADDSS       12(AX), X3, X3
-	VMOVSS       X3, 12(AX)
+	VADDPS       X0, X3, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       12(AX), X1, X1
+	VMOVSS       X1, 12(AX)
 	VEXTRACTF128 $0x01, Y4, X0
-	VADDPS       X0, X4, X4
-	VMOVHLPS     X4, X4, X0
-	VADDPS       X0, X4, X4
-	VMOVSHDUP    X4, X0
-	VADDSS       X0, X4, X4
-	VADDSS       16(AX), X4, X4
-	VMOVSS       X4, 16(AX)
+	VADDPS       X0, X4, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       16(AX), X1, X1
+	VMOVSS       X1, 16(AX)
 	VEXTRACTF128 $0x01, Y5, X0
-	VADDPS       X0, X5, X5
-	VMOVHLPS     X5, X5, X0
-	VADDPS       X0, X5, X5
-	VMOVSHDUP    X5, X0
-	VADDSS       X0, X5, X5
-	VADDSS       20(AX), X5, X5
-	VMOVSS       X5, 20(AX)
+	VADDPS       X0, X5, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       20(AX), X1, X1
+	VMOVSS       X1, 20(AX)
 	VEXTRACTF128 $0x01, Y6, X0
-	VADDPS       X0, X6, X6
-	VMOVHLPS     X6, X6, X0
-	VADDPS       X0, X6, X6
-	VMOVSHDUP    X6, X0
-	VADDSS       X0, X6, X6
-	VADDSS       24(AX), X6, X6
-	VMOVSS       X6, 24(AX)
+	VADDPS       X0, X6, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       24(AX), X1, X1
+	VMOVSS       X1, 24(AX)
 	VEXTRACTF128 $0x01, Y7, X0
-	VADDPS       X0, X7, X7
-	VMOVHLPS     X7, X7, X0
-	VADDPS       X0, X7, X7
-	VMOVSHDUP    X7, X0
-	VADDSS       X0, X7, X7
-	VADDSS       28(AX), X7, X7
-	VMOVSS       X7, 28(AX)
+	VADDPS       X0, X7, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       28(AX), X1, X1
+	VMOVSS       X1, 28(AX)
 	VZEROUPPER
 	RET
 
@@ -6021,61 +6021,61 @@ vectors:
 	VADDSS       4(AX), X1, X1
 	VMOVSS       X1, 4(AX)
 	VEXTRACTF128 $0x01, Y2, X0
-	VADDPS       X0, X2, X2
-	VMOVHLPS     X2, X2, X0
-	VADDPS       X0, X2, X2
-	VMOVSHDUP    X2, X0
-	VADDSS       X0, X2, X2
-	VADDSS       8(AX), X2, X2
-	VMOVSS       X2, 8(AX)
+	VADDPS       X0, X2, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       8(AX), X1, X1
+	VMOVSS       X1, 8(AX)
 	VEXTRACTF128 $0x01, Y3, X0
-	VADDPS       X0, X3, X3
-	VMOVHLPS     X3, X3, X0
-	VADDPS       X0, X3, X3
-	VMOVSHDUP    X3, X0
-	VADDSS       X0, X3, X3
-	VADDSS       12(AX), X3, X3
-	VMOVSS       X3, 12(AX)
+	VADDPS       X0, X3, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       12(AX), X1, X1
+	VMOVSS       X1, 12(AX)
 	VEXTRACTF128 $0x01, Y4, X0
-	VADDPS       X0, X4, X4
-	VMOVHLPS     X4, X4, X0
-	VADDPS       X0, X4, X4
-	VMOVSHDUP    X4, X0
-	VADDSS       X0, X4, X4
-	VADDSS       16(AX), X4, X4
-	VMOVSS       X4, 16(AX)
+	VADDPS       X0, X4, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       16(AX), X1, X1
+	VMOVSS       X1, 16(AX)
 	VEXTRACTF128 $0x01, Y5, X0
-	VADDPS       X0, X5, X5
-	VMOVHLPS     X5, X5, X0
-	VADDPS       X0, X5, X5
-	VMOVSHDUP    X5, X0
-	VADDSS       X0, X5, X5
-	VADDSS       20(AX), X5, X5
-	VMOVSS       X5, 20(AX)
+	VADDPS       X0, X5, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       20(AX), X1, X1
+	VMOVSS       X1, 20(AX)
 	VEXTRACTF128 $0x01, Y6, X0
-	VADDPS       X0, X6, X6
-	VMOVHLPS     X6, X6, X0
-	VADDPS       X0, X6, X6
-	VMOVSHDUP    X6, X0
-	VADDSS       X0, X6, X6
-	VADDSS       24(AX), X6, X6
-	VMOVSS       X6, 24(AX)
+	VADDPS       X0, X6, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       24(AX), X1, X1
+	VMOVSS       X1, 24(AX)
 	VEXTRACTF128 $0x01, Y7, X0
-	VADDPS       X0, X7, X7
-	VMOVHLPS     X7, X7, X0
-	VADDPS       X0, X7, X7
-	VMOVSHDUP    X7, X0
-	VADDSS       X0, X7, X7
-	VADDSS       28(AX), X7, X7
-	VMOVSS       X7, 28(AX)
+	VADDPS       X0, X7, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       28(AX), X1, X1
+	VMOVSS       X1, 28(AX)
 	VEXTRACTF128 $0x01, Y8, X0
-	VADDPS       X0, X8, X8
-	VMOVHLPS     X8, X8, X0
-	VADDPS       X0, X8, X8
-	VMOVSHDUP    X8, X0
-	VADDSS       X0, X8, X8
-	VADDSS       32(AX), X8, X8
-	VMOVSS       X8, 32(AX)
+	VADDPS       X0, X8, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       32(AX), X1, X1
+	VMOVSS       X1, 32(AX)
 	VZEROUPPER
 	RET
 
@@ -6160,85 +6160,1590 @@ vectors:
 	VADDSS       4(AX), X1, X1
 	VMOVSS       X1, 4(AX)
 	VEXTRACTF128 $0x01, Y2, X0
-	VADDPS       X0, X2, X2
-	VMOVHLPS     X2, X2, X0
-	VADDPS       X0, X2, X2
-	VMOVSHDUP    X2, X0
-	VADDSS       X0, X2, X2
-	VADDSS       8(AX), X2, X2
-	VMOVSS       X2, 8(AX)
+	VADDPS       X0, X2, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       8(AX), X1, X1
+	VMOVSS       X1, 8(AX)
 	VEXTRACTF128 $0x01, Y3, X0
-	VADDPS       X0, X3, X3
-	VMOVHLPS     X3, X3, X0
-	VADDPS       X0, X3, X3
-	VMOVSHDUP    X3, X0
-	VADDSS       X0, X3, X3
-	VADDSS       12(AX), X3, X3
-	VMOVSS       X3, 12(AX)
+	VADDPS       X0, X3, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       12(AX), X1, X1
+	VMOVSS       X1, 12(AX)
 	VEXTRACTF128 $0x01, Y4, X0
-	VADDPS       X0, X4, X4
-	VMOVHLPS     X4, X4, X0
-	VADDPS       X0, X4, X4
-	VMOVSHDUP    X4, X0
-	VADDSS       X0, X4, X4
-	VADDSS       16(AX), X4, X4
-	VMOVSS       X4, 16(AX)
+	VADDPS       X0, X4, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       16(AX), X1, X1
+	VMOVSS       X1, 16(AX)
 	VEXTRACTF128 $0x01, Y5, X0
-	VADDPS       X0, X5, X5
-	VMOVHLPS     X5, X5, X0
-	VADDPS       X0, X5, X5
-	VMOVSHDUP    X5, X0
-	VADDSS       X0, X5, X5
-	VADDSS       20(AX), X5, X5
-	VMOVSS       X5, 20(AX)
+	VADDPS       X0, X5, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       20(AX), X1, X1
+	VMOVSS       X1, 20(AX)
 	VEXTRACTF128 $0x01, Y6, X0
-	VADDPS       X0, X6, X6
-	VMOVHLPS     X6, X6, X0
-	VADDPS       X0, X6, X6
-	VMOVSHDUP    X6, X0
-	VADDSS       X0, X6, X6
-	VADDSS       24(AX), X6, X6
-	VMOVSS       X6, 24(AX)
+	VADDPS       X0, X6, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       24(AX), X1, X1
+	VMOVSS       X1, 24(AX)
 	VEXTRACTF128 $0x01, Y7, X0
-	VADDPS       X0, X7, X7
-	VMOVHLPS     X7, X7, X0
-	VADDPS       X0, X7, X7
-	VMOVSHDUP    X7, X0
-	VADDSS       X0, X7, X7
-	VADDSS       28(AX), X7, X7
-	VMOVSS       X7, 28(AX)
+	VADDPS       X0, X7, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       28(AX), X1, X1
+	VMOVSS       X1, 28(AX)
 	VEXTRACTF128 $0x01, Y8, X0
-	VADDPS       X0, X8, X8
-	VMOVHLPS     X8, X8, X0
-	VADDPS       X0, X8, X8
-	VMOVSHDUP    X8, X0
-	VADDSS       X0, X8, X8
-	VADDSS       32(AX), X8, X8
-	VMOVSS       X8, 32(AX)
+	VADDPS       X0, X8, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       32(AX), X1, X1
+	VMOVSS       X1, 32(AX)
 	VEXTRACTF128 $0x01, Y9, X0
-	VADDPS       X0, X9, X9
-	VMOVHLPS     X9, X9, X0
-	VADDPS       X0, X9, X9
-	VMOVSHDUP    X9, X0
-	VADDSS       X0, X9, X9
-	VADDSS       36(AX), X9, X9
-	VMOVSS       X9, 36(AX)
+	VADDPS       X0, X9, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       36(AX), X1, X1
+	VMOVSS       X1, 36(AX)
 	VEXTRACTF128 $0x01, Y10, X0
-	VADDPS       X0, X10, X10
-	VMOVHLPS     X10, X10, X0
-	VADDPS       X0, X10, X10
-	VMOVSHDUP    X10, X0
-	VADDSS       X0, X10, X10
-	VADDSS       40(AX), X10, X10
-	VMOVSS       X10, 40(AX)
+	VADDPS       X0, X10, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       40(AX), X1, X1
+	VMOVSS       X1, 40(AX)
 	VEXTRACTF128 $0x01, Y11, X0
-	VADDPS       X0, X11, X11
-	VMOVHLPS     X11, X11, X0
-	VADDPS       X0, X11, X11
-	VMOVSHDUP    X11, X0
-	VADDSS       X0, X11, X11
-	VADDSS       44(AX), X11, X11
-	VMOVSS       X11, 44(AX)
+	VADDPS       X0, X11, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	VADDSS       44(AX), X1, X1
+	VMOVSS       X1, 44(AX)
+	VZEROUPPER
+	RET
+
+// func add512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·add512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS (DX), Z0
+	VADDPS  (BX), Z0, Z0
+	VMOVUPS Z0, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func mul512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·mul512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS (DX), Z0
+	VMULPS  (BX), Z0, Z0
+	VMOVUPS Z0, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func axpy512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·axpy512(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         z+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+
+loop:
+	VMULPS  (BX), Z0, Z1
+	VADDPS  (DX), Z1, Z1
+	VMOVUPS Z1, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func affine512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·affine512(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+
+loop:
+	VMULPS  (DX), Z0, Z2
+	VADDPS  Z1, Z2, Z2
+	VMOVUPS Z2, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func affine2512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·affine2512(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         z+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+	VBROADCASTSS c+40(FP), Z2
+
+loop:
+	VMULPS  (DX), Z0, Z3
+	VMULPS  (BX), Z1, Z4
+	VADDPS  Z4, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VMOVUPS Z3, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func relu512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·relu512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS (DX), Z0
+	VPXORD  Z1, Z1, Z1
+	VMAXPS  Z0, Z1, Z0
+	VMOVUPS Z0, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func affineRelu512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·affineRelu512(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+
+loop:
+	VMULPS  (DX), Z0, Z2
+	VADDPS  Z1, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VMAXPS  Z2, Z3, Z2
+	VMOVUPS Z2, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func reluGrad512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·reluGrad512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VPXORD    Z0, Z0, Z0
+	VMOVUPS   (DX), Z1
+	VCMPPS    $0x0e, Z0, Z1, K1
+	VMOVUPS.Z (BX), K1, Z1
+	VMOVUPS   Z1, (CX)
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, BX
+	DECQ      AX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func exp512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·exp512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS      (DX), Z0
+	MOVL         $0x42b40000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	VMINPS       Z0, Z1, Z0
+	MOVL         $0xc2d20000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	VMAXPS       Z0, Z1, Z0
+	MOVL         $0x3fb8aa3b, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	VMULPS       Z1, Z0, Z1
+	VRNDSCALEPS  $0x00, Z1, Z1
+	MOVL         $0x3f318000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	VFNMADD231PS Z2, Z1, Z0
+	MOVL         $0xb95e8083, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	VFNMADD231PS Z2, Z1, Z0
+	MOVL         $0x39500d01, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	MOVL         $0x3ab60b61, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFMADD213PS  Z3, Z0, Z2
+	MOVL         $0x3c088889, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFMADD213PS  Z3, Z0, Z2
+	MOVL         $0x3d2aaaab, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFMADD213PS  Z3, Z0, Z2
+	MOVL         $0x3e2aaaab, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFMADD213PS  Z3, Z0, Z2
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFMADD213PS  Z3, Z0, Z2
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFMADD213PS  Z3, Z0, Z2
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFMADD213PS  Z3, Z0, Z2
+	VCVTPS2DQ    Z1, Z0
+	VPSRAD       $0x01, Z0, Z1
+	VPSUBD       Z1, Z0, Z0
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VPADDD       Z3, Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	VPADDD       Z1, Z0, Z0
+	VPSLLD       $0x17, Z0, Z0
+	VMULPS       Z0, Z2, Z2
+	VMOVUPS      Z2, (CX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func sigmoid512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·sigmoid512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Z0
+	VMOVUPS      (DX), Z1
+	MOVL         $0x80000000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	VPXORD       Z1, Z2, Z1
+	MOVL         $0x42b40000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	VMINPS       Z1, Z2, Z1
+	MOVL         $0xc2d20000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	VMAXPS       Z1, Z2, Z1
+	MOVL         $0x3fb8aa3b, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	VMULPS       Z2, Z1, Z2
+	VRNDSCALEPS  $0x00, Z2, Z2
+	MOVL         $0x3f318000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFNMADD231PS Z3, Z2, Z1
+	MOVL         $0xb95e8083, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VFNMADD231PS Z3, Z2, Z1
+	MOVL         $0x39500d01, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	MOVL         $0x3ab60b61, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	VFMADD213PS  Z4, Z1, Z3
+	MOVL         $0x3c088889, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	VFMADD213PS  Z4, Z1, Z3
+	MOVL         $0x3d2aaaab, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	VFMADD213PS  Z4, Z1, Z3
+	MOVL         $0x3e2aaaab, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	VFMADD213PS  Z4, Z1, Z3
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	VFMADD213PS  Z4, Z1, Z3
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	VFMADD213PS  Z4, Z1, Z3
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	VFMADD213PS  Z4, Z1, Z3
+	VCVTPS2DQ    Z2, Z1
+	VPSRAD       $0x01, Z1, Z2
+	VPSUBD       Z2, Z1, Z1
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Z4
+	VPADDD       Z4, Z2, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VMULPS       Z2, Z3, Z3
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	VPADDD       Z2, Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS       Z0, Z3, Z1
+	VDIVPS       Z1, Z0, Z1
+	VMOVUPS      Z1, (CX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func tanh512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·tanh512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS      (DX), Z0
+	MOVL         $0x80000000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	VPANDD       Z0, Z1, Z1
+	VPXORD       Z0, Z1, Z2
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	VADDPS       Z2, Z2, Z4
+	MOVL         $0x42b40000, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VMINPS       Z4, Z5, Z4
+	MOVL         $0xc2d20000, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VMAXPS       Z4, Z5, Z4
+	MOVL         $0x3fb8aa3b, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VMULPS       Z5, Z4, Z5
+	VRNDSCALEPS  $0x00, Z5, Z5
+	MOVL         $0x3f318000, BX
+	VMOVD        BX, X6
+	VBROADCASTSS X6, Z6
+	VFNMADD231PS Z6, Z5, Z4
+	MOVL         $0xb95e8083, BX
+	VMOVD        BX, X6
+	VBROADCASTSS X6, Z6
+	VFNMADD231PS Z6, Z5, Z4
+	MOVL         $0x39500d01, BX
+	VMOVD        BX, X6
+	VBROADCASTSS X6, Z6
+	MOVL         $0x3ab60b61, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	VFMADD213PS  Z7, Z4, Z6
+	MOVL         $0x3c088889, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	VFMADD213PS  Z7, Z4, Z6
+	MOVL         $0x3d2aaaab, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	VFMADD213PS  Z7, Z4, Z6
+	MOVL         $0x3e2aaaab, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	VFMADD213PS  Z7, Z4, Z6
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	VFMADD213PS  Z7, Z4, Z6
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	VFMADD213PS  Z7, Z4, Z6
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	VFMADD213PS  Z7, Z4, Z6
+	VCVTPS2DQ    Z5, Z4
+	VPSRAD       $0x01, Z4, Z5
+	VPSUBD       Z5, Z4, Z4
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Z7
+	VPADDD       Z7, Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z5, Z6, Z6
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VPADDD       Z5, Z4, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VMULPS       Z4, Z6, Z6
+	VADDPS       Z3, Z6, Z4
+	MOVL         $0xc0000000, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VDIVPS       Z4, Z5, Z4
+	VADDPS       Z3, Z4, Z4
+	VPXORD       Z4, Z1, Z4
+	VMULPS       Z0, Z0, Z1
+	MOVL         $0x3b6b69e8, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Z3
+	MOVL         $0xbc11371b, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VFMADD213PS  Z5, Z1, Z3
+	MOVL         $0x3cb327a4, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VFMADD213PS  Z5, Z1, Z3
+	MOVL         $0xbd5d0dd1, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VFMADD213PS  Z5, Z1, Z3
+	MOVL         $0x3e088889, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VFMADD213PS  Z5, Z1, Z3
+	MOVL         $0xbeaaaaab, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Z5
+	VFMADD213PS  Z5, Z1, Z3
+	VMULPS       Z0, Z1, Z1
+	VFMADD213PS  Z0, Z3, Z1
+	MOVL         $0x3eb33333, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Z0
+	VCMPPS       $0x01, Z0, Z2, K1
+	VMOVAPS      Z4, Z0
+	VMOVAPS      Z1, K1, Z0
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func sum512(x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, AVX512F, AVX512VL, SSE
+TEXT ·sum512(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	VBROADCASTSS shift+16(FP), Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         $0x00000010, CX
+
+loop:
+	VADDPS        (AX), Z1, Z1
+	VADDPS        64(AX), Z3, Z3
+	VADDPS        128(AX), Z5, Z5
+	VADDPS        192(AX), Z7, Z7
+	ADDQ          $0x00000100, AX
+	DECQ          CX
+	JNE           loop
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z5, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VADDPS        X0, X1, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, s+24(FP)
+	VADDPS        Z4, Z2, Z2
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z6, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, q+28(FP)
+	VZEROUPPER
+	RET
+
+// func product512(x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, AVX512F, AVX512VL, SSE
+TEXT ·product512(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         z+8(FP), CX
+	VBROADCASTSS shift+16(FP), Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         $0x00000010, DX
+
+loop:
+	VMOVUPS       (AX), Z0
+	VFMADD231PS   (CX), Z0, Z1
+	VMOVUPS       64(AX), Z0
+	VFMADD231PS   64(CX), Z0, Z3
+	VMOVUPS       128(AX), Z0
+	VFMADD231PS   128(CX), Z0, Z5
+	VMOVUPS       192(AX), Z0
+	VFMADD231PS   192(CX), Z0, Z7
+	ADDQ          $0x00000100, AX
+	ADDQ          $0x00000100, CX
+	DECQ          DX
+	JNE           loop
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z5, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VADDPS        X0, X1, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, s+24(FP)
+	VADDPS        Z4, Z2, Z2
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z6, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, q+28(FP)
+	VZEROUPPER
+	RET
+
+// func moments512(x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, AVX512F, AVX512VL, SSE
+TEXT ·moments512(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	VBROADCASTSS shift+16(FP), Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         $0x00000010, CX
+
+loop:
+	VMOVUPS       (AX), Z9
+	VSUBPS        Z0, Z9, Z9
+	VADDPS        Z9, Z1, Z1
+	VFMADD231PS   Z9, Z9, Z2
+	VMOVUPS       64(AX), Z9
+	VSUBPS        Z0, Z9, Z9
+	VADDPS        Z9, Z3, Z3
+	VFMADD231PS   Z9, Z9, Z4
+	VMOVUPS       128(AX), Z9
+	VSUBPS        Z0, Z9, Z9
+	VADDPS        Z9, Z5, Z5
+	VFMADD231PS   Z9, Z9, Z6
+	VMOVUPS       192(AX), Z9
+	VSUBPS        Z0, Z9, Z9
+	VADDPS        Z9, Z7, Z7
+	VFMADD231PS   Z9, Z9, Z8
+	ADDQ          $0x00000100, AX
+	DECQ          CX
+	JNE           loop
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z5, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VADDPS        X0, X1, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, s+24(FP)
+	VADDPS        Z4, Z2, Z2
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z6, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, q+28(FP)
+	VZEROUPPER
+	RET
+
+// func shifted512(x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, AVX512F, AVX512VL, SSE
+TEXT ·shifted512(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         z+8(FP), CX
+	VBROADCASTSS shift+16(FP), Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	MOVQ         $0x00000010, DX
+
+loop:
+	VMOVUPS       (CX), Z10
+	VMOVUPS       (AX), Z9
+	VSUBPS        Z0, Z9, Z9
+	VADDPS        Z10, Z1, Z1
+	VFMADD231PS   Z9, Z10, Z2
+	VMOVUPS       64(CX), Z10
+	VMOVUPS       64(AX), Z9
+	VSUBPS        Z0, Z9, Z9
+	VADDPS        Z10, Z3, Z3
+	VFMADD231PS   Z9, Z10, Z4
+	VMOVUPS       128(CX), Z10
+	VMOVUPS       128(AX), Z9
+	VSUBPS        Z0, Z9, Z9
+	VADDPS        Z10, Z5, Z5
+	VFMADD231PS   Z9, Z10, Z6
+	VMOVUPS       192(CX), Z10
+	VMOVUPS       192(AX), Z9
+	VSUBPS        Z0, Z9, Z9
+	VADDPS        Z10, Z7, Z7
+	VFMADD231PS   Z9, Z10, Z8
+	ADDQ          $0x00000100, AX
+	ADDQ          $0x00000100, CX
+	DECQ          DX
+	JNE           loop
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z5, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VADDPS        X0, X1, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, s+24(FP)
+	VADDPS        Z4, Z2, Z2
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z6, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, q+28(FP)
+	VZEROUPPER
+	RET
+
+// func adamW512(vectors int, w *float32, m *float32, v *float32, dw *float32, k *[8]float32)
+// Requires: AVX, AVX512F
+TEXT ·adamW512(SB), NOSPLIT, $0-48
+	MOVQ         vectors+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         m+16(FP), DX
+	MOVQ         v+24(FP), BX
+	MOVQ         dw+32(FP), SI
+	MOVQ         k+40(FP), DI
+	VBROADCASTSS (DI), Z0
+	VBROADCASTSS 4(DI), Z1
+	VBROADCASTSS 8(DI), Z2
+	VBROADCASTSS 12(DI), Z3
+	VBROADCASTSS 16(DI), Z4
+	VBROADCASTSS 20(DI), Z5
+	VBROADCASTSS 24(DI), Z6
+	VBROADCASTSS 28(DI), Z7
+
+loop:
+	VMULPS  (SI), Z0, Z8
+	VMOVUPS (DX), Z9
+	VSUBPS  Z9, Z8, Z10
+	VMULPS  Z1, Z10, Z10
+	VADDPS  Z10, Z9, Z9
+	VMOVUPS Z9, (DX)
+	VMULPS  (BX), Z2, Z10
+	VMULPS  Z8, Z3, Z11
+	VMULPS  Z8, Z11, Z11
+	VADDPS  Z11, Z10, Z10
+	VMOVUPS Z10, (BX)
+	VSQRTPS Z10, Z10
+	VDIVPS  Z6, Z10, Z10
+	VADDPS  Z7, Z10, Z10
+	VMULPS  Z5, Z9, Z9
+	VDIVPS  Z10, Z9, Z9
+	VMULPS  (CX), Z4, Z8
+	VSUBPS  Z9, Z8, Z8
+	VMOVUPS Z8, (CX)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func add256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·add256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS (DX), Y0
+	VADDPS  (BX), Y0, Y0
+	VMOVUPS Y0, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func mul256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·mul256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS (DX), Y0
+	VMULPS  (BX), Y0, Y0
+	VMOVUPS Y0, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func axpy256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·axpy256(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         z+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+
+loop:
+	VMULPS  (BX), Y0, Y1
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func affine256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·affine256(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+
+loop:
+	VMULPS  (DX), Y0, Y2
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func affine2256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·affine2256(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         z+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+	VBROADCASTSS c+40(FP), Y2
+
+loop:
+	VMULPS  (DX), Y0, Y3
+	VMULPS  (BX), Y1, Y4
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func relu256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·relu256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS (DX), Y0
+	VXORPS  Y1, Y1, Y1
+	VMAXPS  Y0, Y1, Y0
+	VMOVUPS Y0, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func affineRelu256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·affineRelu256(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+
+loop:
+	VMULPS  (DX), Y0, Y2
+	VADDPS  Y1, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VMAXPS  Y2, Y3, Y2
+	VMOVUPS Y2, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func reluGrad256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·reluGrad256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS (DX), Y1
+	VCMPPS  $0x0e, Y0, Y1, Y0
+	VANDPS  (BX), Y0, Y0
+	VMOVUPS Y0, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func exp256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·exp256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS      (DX), Y0
+	MOVL         $0x42b40000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Y1
+	VMINPS       Y0, Y1, Y0
+	MOVL         $0xc2d20000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Y1
+	VMAXPS       Y0, Y1, Y0
+	MOVL         $0x3fb8aa3b, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Y1
+	VMULPS       Y1, Y0, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	MOVL         $0x3f318000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	VFNMADD231PS Y2, Y1, Y0
+	MOVL         $0xb95e8083, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	VFNMADD231PS Y2, Y1, Y0
+	MOVL         $0x39500d01, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	MOVL         $0x3ab60b61, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFMADD213PS  Y3, Y0, Y2
+	MOVL         $0x3c088889, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFMADD213PS  Y3, Y0, Y2
+	MOVL         $0x3d2aaaab, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFMADD213PS  Y3, Y0, Y2
+	MOVL         $0x3e2aaaab, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFMADD213PS  Y3, Y0, Y2
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFMADD213PS  Y3, Y0, Y2
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFMADD213PS  Y3, Y0, Y2
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFMADD213PS  Y3, Y0, Y2
+	VCVTPS2DQ    Y1, Y0
+	VPSRAD       $0x01, Y0, Y1
+	VPSUBD       Y1, Y0, Y0
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func sigmoid256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sigmoid256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Y0
+	VMOVUPS      (DX), Y1
+	MOVL         $0x80000000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	VXORPS       Y1, Y2, Y1
+	MOVL         $0x42b40000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	VMINPS       Y1, Y2, Y1
+	MOVL         $0xc2d20000, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	VMAXPS       Y1, Y2, Y1
+	MOVL         $0x3fb8aa3b, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	VMULPS       Y2, Y1, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	MOVL         $0x3f318000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFNMADD231PS Y3, Y2, Y1
+	MOVL         $0xb95e8083, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VFNMADD231PS Y3, Y2, Y1
+	MOVL         $0x39500d01, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	MOVL         $0x3ab60b61, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Y4
+	VFMADD213PS  Y4, Y1, Y3
+	MOVL         $0x3c088889, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Y4
+	VFMADD213PS  Y4, Y1, Y3
+	MOVL         $0x3d2aaaab, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Y4
+	VFMADD213PS  Y4, Y1, Y3
+	MOVL         $0x3e2aaaab, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Y4
+	VFMADD213PS  Y4, Y1, Y3
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Y4
+	VFMADD213PS  Y4, Y1, Y3
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Y4
+	VFMADD213PS  Y4, Y1, Y3
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VCVTPS2DQ    Y2, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X4
+	VBROADCASTSS X4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VADDPS       Y0, Y3, Y1
+	VDIVPS       Y1, Y0, Y1
+	VMOVUPS      Y1, (CX)
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func tanh256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tanh256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS      (DX), Y0
+	MOVL         $0x80000000, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Y1
+	VANDPS       Y0, Y1, Y1
+	VXORPS       Y0, Y1, Y2
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	VADDPS       Y2, Y2, Y4
+	MOVL         $0x42b40000, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VMINPS       Y4, Y5, Y4
+	MOVL         $0xc2d20000, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VMAXPS       Y4, Y5, Y4
+	MOVL         $0x3fb8aa3b, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VMULPS       Y5, Y4, Y5
+	VROUNDPS     $0x00, Y5, Y5
+	MOVL         $0x3f318000, BX
+	VMOVD        BX, X6
+	VBROADCASTSS X6, Y6
+	VFNMADD231PS Y6, Y5, Y4
+	MOVL         $0xb95e8083, BX
+	VMOVD        BX, X6
+	VBROADCASTSS X6, Y6
+	VFNMADD231PS Y6, Y5, Y4
+	MOVL         $0x39500d01, BX
+	VMOVD        BX, X6
+	VBROADCASTSS X6, Y6
+	MOVL         $0x3ab60b61, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	MOVL         $0x3c088889, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	MOVL         $0x3d2aaaab, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	MOVL         $0x3e2aaaab, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	MOVL         $0x3f000000, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VCVTPS2DQ    Y5, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X7
+	VBROADCASTSS X7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	MOVL         $0x0000007f, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VPADDD       Y5, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VADDPS       Y3, Y6, Y4
+	MOVL         $0xc0000000, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VDIVPS       Y4, Y5, Y4
+	VADDPS       Y3, Y4, Y4
+	VXORPS       Y4, Y1, Y4
+	VMULPS       Y0, Y0, Y1
+	MOVL         $0x3b6b69e8, BX
+	VMOVD        BX, X3
+	VBROADCASTSS X3, Y3
+	MOVL         $0xbc11371b, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VFMADD213PS  Y5, Y1, Y3
+	MOVL         $0x3cb327a4, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VFMADD213PS  Y5, Y1, Y3
+	MOVL         $0xbd5d0dd1, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VFMADD213PS  Y5, Y1, Y3
+	MOVL         $0x3e088889, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VFMADD213PS  Y5, Y1, Y3
+	MOVL         $0xbeaaaaab, BX
+	VMOVD        BX, X5
+	VBROADCASTSS X5, Y5
+	VFMADD213PS  Y5, Y1, Y3
+	VMULPS       Y0, Y1, Y1
+	VFMADD213PS  Y0, Y3, Y1
+	MOVL         $0x3eb33333, BX
+	VMOVD        BX, X0
+	VBROADCASTSS X0, Y0
+	VCMPPS       $0x01, Y0, Y2, Y0
+	VBLENDVPS    Y0, Y1, Y4, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func sum256(x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, SSE
+TEXT ·sum256(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	VBROADCASTSS shift+16(FP), Y0
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	MOVQ         $0x00000020, CX
+
+loop:
+	VADDPS       (AX), Y0, Y0
+	VADDPS       32(AX), Y2, Y2
+	VADDPS       64(AX), Y4, Y4
+	VADDPS       96(AX), Y6, Y6
+	ADDQ         $0x00000080, AX
+	DECQ         CX
+	JNE          loop
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y4, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X0
+	VMOVHLPS     X0, X0, X2
+	VADDPS       X2, X0, X0
+	VMOVSHDUP    X0, X2
+	VADDSS       X2, X0, X0
+	MOVSS        X0, s+24(FP)
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	MOVSS        X1, q+28(FP)
+	VZEROUPPER
+	RET
+
+// func product256(x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·product256(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         z+8(FP), CX
+	VBROADCASTSS shift+16(FP), Y0
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	MOVQ         $0x00000020, DX
+
+loop:
+	VMOVUPS      (AX), Y8
+	VFMADD231PS  (CX), Y8, Y0
+	VMOVUPS      32(AX), Y8
+	VFMADD231PS  32(CX), Y8, Y2
+	VMOVUPS      64(AX), Y8
+	VFMADD231PS  64(CX), Y8, Y4
+	VMOVUPS      96(AX), Y8
+	VFMADD231PS  96(CX), Y8, Y6
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	DECQ         DX
+	JNE          loop
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y4, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X0
+	VMOVHLPS     X0, X0, X2
+	VADDPS       X2, X0, X0
+	VMOVSHDUP    X0, X2
+	VADDSS       X2, X0, X0
+	MOVSS        X0, s+24(FP)
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	MOVSS        X1, q+28(FP)
+	VZEROUPPER
+	RET
+
+// func moments256(x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·moments256(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	VBROADCASTSS shift+16(FP), Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
+	MOVQ         $0x00000020, CX
+
+loop:
+	VMOVUPS      (AX), Y9
+	VSUBPS       Y0, Y9, Y9
+	VADDPS       Y9, Y1, Y1
+	VFMADD231PS  Y9, Y9, Y2
+	VMOVUPS      32(AX), Y9
+	VSUBPS       Y0, Y9, Y9
+	VADDPS       Y9, Y3, Y3
+	VFMADD231PS  Y9, Y9, Y4
+	VMOVUPS      64(AX), Y9
+	VSUBPS       Y0, Y9, Y9
+	VADDPS       Y9, Y5, Y5
+	VFMADD231PS  Y9, Y9, Y6
+	VMOVUPS      96(AX), Y9
+	VSUBPS       Y0, Y9, Y9
+	VADDPS       Y9, Y7, Y7
+	VFMADD231PS  Y9, Y9, Y8
+	ADDQ         $0x00000080, AX
+	DECQ         CX
+	JNE          loop
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	MOVSS        X1, s+24(FP)
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y6, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	MOVSS        X1, q+28(FP)
+	VZEROUPPER
+	RET
+
+// func shifted256(x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·shifted256(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         z+8(FP), CX
+	VBROADCASTSS shift+16(FP), Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
+	MOVQ         $0x00000020, DX
+
+loop:
+	VMOVUPS      (CX), Y10
+	VMOVUPS      (AX), Y9
+	VSUBPS       Y0, Y9, Y9
+	VADDPS       Y10, Y1, Y1
+	VFMADD231PS  Y9, Y10, Y2
+	VMOVUPS      32(CX), Y10
+	VMOVUPS      32(AX), Y9
+	VSUBPS       Y0, Y9, Y9
+	VADDPS       Y10, Y3, Y3
+	VFMADD231PS  Y9, Y10, Y4
+	VMOVUPS      64(CX), Y10
+	VMOVUPS      64(AX), Y9
+	VSUBPS       Y0, Y9, Y9
+	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y9, Y10, Y6
+	VMOVUPS      96(CX), Y10
+	VMOVUPS      96(AX), Y9
+	VSUBPS       Y0, Y9, Y9
+	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y9, Y10, Y8
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	DECQ         DX
+	JNE          loop
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	MOVSS        X1, s+24(FP)
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y6, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	MOVSS        X1, q+28(FP)
+	VZEROUPPER
+	RET
+
+// func adamW256(vectors int, w *float32, m *float32, v *float32, dw *float32, k *[8]float32)
+// Requires: AVX
+TEXT ·adamW256(SB), NOSPLIT, $0-48
+	MOVQ         vectors+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         m+16(FP), DX
+	MOVQ         v+24(FP), BX
+	MOVQ         dw+32(FP), SI
+	MOVQ         k+40(FP), DI
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+	VBROADCASTSS 12(DI), Y3
+	VBROADCASTSS 16(DI), Y4
+	VBROADCASTSS 20(DI), Y5
+	VBROADCASTSS 24(DI), Y6
+	VBROADCASTSS 28(DI), Y7
+
+loop:
+	VMULPS  (SI), Y0, Y8
+	VMOVUPS (DX), Y9
+	VSUBPS  Y9, Y8, Y10
+	VMULPS  Y1, Y10, Y10
+	VADDPS  Y10, Y9, Y9
+	VMOVUPS Y9, (DX)
+	VMULPS  (BX), Y2, Y10
+	VMULPS  Y8, Y3, Y11
+	VMULPS  Y8, Y11, Y11
+	VADDPS  Y11, Y10, Y10
+	VMOVUPS Y10, (BX)
+	VSQRTPS Y10, Y10
+	VDIVPS  Y6, Y10, Y10
+	VADDPS  Y7, Y10, Y10
+	VMULPS  Y5, Y9, Y9
+	VDIVPS  Y10, Y9, Y9
+	VMULPS  (CX), Y4, Y8
+	VSUBPS  Y9, Y8, Y8
+	VMOVUPS Y8, (CX)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	DECQ    AX
+	JNE     loop
 	VZEROUPPER
 	RET
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +76,15 @@ func main() {
 			s.dot(m+1, n)
 		}
 	}
+	for _, s := range isas {
+		for _, m := range maps {
+			s.mapLoop(m)
+		}
+		for _, b := range blockSums {
+			s.blockSum(b)
+		}
+		s.adamW()
+	}
 	transpose8()
 	gather()
 	everySecond()
@@ -115,6 +125,8 @@ func write(dir string) error {
 	}
 	return os.WriteFile(filepath.Join(dir, "tile_amd64.go"), b.Bytes(), 0o666)
 }
+
+func bits(f float64) uint32 { return math.Float32bits(float32(f)) }
 
 func must(err error) {
 	if err != nil {
@@ -388,24 +400,7 @@ func (s isa) dot(m, n int) {
 	ctx.JNE(LabelRef("rows"))
 	c := load(p, dotC)
 	for i, v := range acc {
-		y := v.AsY()
-		t := ctx.XMM()
-		if s.wide {
-			u := ctx.YMM()
-			ctx.VEXTRACTF64X4(Imm(1), v.AsZ(), u)
-			ctx.VADDPS(u, y, y)
-		}
-		if s.wide {
-			ctx.VEXTRACTF32X4(Imm(1), y, t)
-		} else {
-			ctx.VEXTRACTF128(Imm(1), y, t)
-		}
-		w := v.AsX()
-		ctx.VADDPS(t, w, w)
-		ctx.VMOVHLPS(w, w, t)
-		ctx.VADDPS(t, w, w)
-		ctx.VMOVSHDUP(w, t)
-		ctx.VADDSS(t, w, w)
+		w := s.total(v)
 		ctx.VADDSS(Mem{Base: c, Disp: 4 * i}, w, w)
 		ctx.VMOVSS(w, Mem{Base: c, Disp: 4 * i})
 	}
