@@ -2,6 +2,7 @@ package gorgonia
 
 import (
 	"fmt"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -97,6 +98,58 @@ func (b *builder) build(i int, done []bool) {
 	default:
 		fail("gorgonia: node %s: no operation %T", b.op.Node, do)
 	}
+}
+
+// spread moves each Relu that alone reads a concatenation to before it: there it can be computed together with what made the part.
+// The program's operations are replaced, not changed.
+func spread(p *program.Program) *program.Program {
+	readers := make([]int, len(p.Values))
+	for _, v := range p.Outputs {
+		readers[v]++
+	}
+	maker := make([]int, len(p.Values))
+	for i := range p.Ops {
+		for _, v := range p.Ops[i].In {
+			if v >= 0 {
+				readers[v]++
+			}
+		}
+		for _, v := range p.Ops[i].Out {
+			maker[v] = i
+		}
+	}
+	q := *p
+	q.Values = slices.Clone(p.Values)
+	q.Ops = nil
+	after := map[int]*program.Op{} // by the concatenation
+	gone := map[int]bool{}
+	for i := range p.Ops {
+		op := &p.Ops[i]
+		if u, ok := op.Do.(*program.Unary); !ok || (u.Func != program.Relu && u.Func != program.LeakyRelu) || p.Values[op.In[0]].Role != program.Computed {
+			continue
+		}
+		c := maker[op.In[0]]
+		if _, ok := p.Ops[c].Do.(*program.Concat); ok && readers[op.In[0]] == 1 {
+			after[c], gone[i] = op, true
+		}
+	}
+	for i := range p.Ops {
+		op := p.Ops[i]
+		relu := after[i]
+		if gone[i] {
+			continue
+		}
+		if relu != nil {
+			op.In, op.Out = slices.Clone(op.In), relu.Out
+			for k, v := range op.In {
+				q.Values = append(q.Values, program.Value{Name: p.Values[v].Name, Shape: p.Values[v].Shape})
+				q.Ops = append(q.Ops, program.Op{Do: relu.Do, In: []int{v}, Out: []int{len(q.Values) - 1}, Node: relu.Node})
+				op.In[k] = len(q.Values) - 1
+			}
+		}
+		q.Ops = append(q.Ops, op)
+	}
+	return &q
 }
 
 // fuse returns the Relu that alone reads the result of operation i, and takes it over: what is set for it is set for i. It returns nil where there is

@@ -51,6 +51,7 @@ func read(model []byte, opts *program.Options) (*program.Program, error) {
 	if err != nil {
 		return nil, unsupported(err)
 	}
+	p = spread(p)
 	for _, side := range [][]int{p.Inputs, p.Outputs} {
 		for _, v := range side {
 			if p.Values[v].Len() == 0 {

@@ -75,27 +75,42 @@ func (m *norm) line(y, x []float32, a, b float32) {
 func (m *norm) train(x *exec, out, in [][]float32, moved []float32) {
 	x.workers.Do(m.channels, func(_, c int) {
 		count := float64(m.batch * m.n)
-		sum, square := 0.0, 0.0
-		for k := range m.batch {
-			sum += kernel.Sum(in[0][(k*m.channels+c)*m.n:][:m.n])
-		}
-		mean := float32(sum / count)
-		sum = 0
-		for k := range m.batch {
-			s, q := kernel.Moments(in[0][(k*m.channels+c)*m.n:][:m.n], mean)
-			sum, square = sum+s, square+q
-		}
-		variance := max(0, (square-sum*sum/count)/count) // corrects for mean's rounding
+		mean, variance := m.moments(in[0], c)
 		inverse := float32(1 / math.Sqrt(variance+m.epsilon))
-		out[1][c], out[2][c] = mean, inverse
-		moved[c], moved[m.channels+c] = mean, float32(variance*count/max(count-1, 1))
+		out[1][c], out[2][c] = float32(mean), inverse
+		moved[c], moved[m.channels+c] = float32(mean), float32(variance*count/max(count-1, 1))
 		a := in[1][c] * inverse
 		for k := range m.batch {
 			i := (k*m.channels + c) * m.n
-			m.line(out[0][i:][:m.n], in[0][i:][:m.n], a, in[2][c]-a*mean)
+			m.line(out[0][i:][:m.n], in[0][i:][:m.n], a, in[2][c]-a*out[1][c])
 		}
 	})
 }
+
+// moments returns a channel's mean and biased variance. Sums are of differences from a guess of the mean, so that one pass over the memory
+// will do; where the guess was bad, a second one is from the mean itself.
+func (m *norm) moments(x []float32, c int) (mean, variance float64) {
+	count := float64(m.batch * m.n)
+	pass := func(shift float32) {
+		sum, square := 0.0, 0.0
+		for k := range m.batch {
+			s, q := kernel.Moments(x[(k*m.channels+c)*m.n:][:m.n], shift)
+			sum, square = sum+s, square+q
+		}
+		mean, variance = float64(shift)+sum/count, max(0, (square-sum*sum/count)/count)
+	}
+	first := x[c*m.n:][:min(m.n, 1024)]
+	guess := float32(kernel.Sum(first) / float64(len(first)))
+	pass(guess)
+	if d := mean - float64(guess); d*d > variance {
+		pass(float32(mean))
+	}
+	return mean, variance
+}
+
+// stretch is how many elements go through all loops of a pass while they are in the fastest cache. A multiple of what the
+// kernels sum in float32.
+const stretch = 2048
 
 // grad takes x, scale, bias, mean, one over the deviation and dy, and gives the gradients by x, scale and bias.
 func (m *norm) grad(x *exec, out, in [][]float32) error {
@@ -106,13 +121,16 @@ func (m *norm) grad(x *exec, out, in [][]float32) error {
 		sum, dot := 0.0, 0.0
 		for k := range m.batch {
 			i := (k*m.channels + c) * m.n
-			xs, dy, dx := in[0][i:][:m.n], in[5][i:][:m.n], out[0][i:][:m.n]
-			if m.relu != nil {
-				m.mask(dx, xs, dy, a, in[2][c]-a*mean)
-				dy = dx
+			for from, end := i, i+m.n; from < end; from += stretch {
+				to := min(from+stretch, end)
+				xs, dy := in[0][from:to], in[5][from:to]
+				if m.relu != nil {
+					m.mask(out[0][from:to], xs, dy, a, in[2][c]-a*mean)
+					dy = out[0][from:to]
+				}
+				s, d := kernel.DotShift(xs, dy, mean)
+				sum, dot = sum+s, dot+d
 			}
-			s, d := kernel.DotShift(xs, dy, mean)
-			sum, dot = sum+s, dot+d
 		}
 		out[1][c], out[2][c] = float32(dot*float64(inverse)), float32(sum)
 		// dx = a·(dy − Σdy/count − (x − mean)·Σ(x−mean)dy·inverse²/count)
@@ -130,17 +148,15 @@ func (m *norm) grad(x *exec, out, in [][]float32) error {
 	return nil
 }
 
-// mask writes dy where relu(a·x + b) lets it through.
+// mask writes dy where relu(a·x + b) lets it through, for at most a stretch.
 func (m *norm) mask(dx, x, dy []float32, a, b float32) {
-	var y [1024]float32
-	for lo := 0; lo < len(x); lo += len(y) {
-		hi := min(len(x), lo+len(y))
-		kernel.Affine(y[:hi-lo], x[lo:hi], a, b)
-		if m.relu.Func == program.Relu {
-			kernel.ReluGrad(dx[lo:hi], y[:hi-lo], dy[lo:hi])
-		} else {
-			leakyGrad(dx[lo:hi], y[:hi-lo], dy[lo:hi], m.relu.Alpha)
-		}
+	var line [stretch]float32
+	y := line[:len(x)]
+	kernel.Affine(y, x, a, b)
+	if m.relu.Func == program.Relu {
+		kernel.ReluGrad(dx, y, dy)
+	} else {
+		leakyGrad(dx, y, dy, m.relu.Alpha)
 	}
 }
 

@@ -68,10 +68,10 @@ type plan struct {
 	regions []*region
 	size    int // of the arena, in elements
 
+	// What planning needs, and nothing after it.
 	places map[*G.Node]place
 	makers map[*G.Node]int // the step that a node's value comes from
 	parts  map[*G.Node][]place
-	sums   int
 }
 
 // want is a value that must lie in memory from outside when all is done.
@@ -114,10 +114,11 @@ func newPlan(inputs map[*G.Node]want, wanted []want) *plan {
 		}
 	}
 	p.claim(wanted)
-	p.liveness(wanted)
+	p.liveness()
 	p.join()
 	p.reuse()
 	p.layOut()
+	p.places, p.makers, p.parts = nil, nil, nil // the symbolic graph is done with
 	return p
 }
 
@@ -244,7 +245,7 @@ func (p *plan) claim(wanted []want) {
 }
 
 // liveness finds the last reader of every region.
-func (p *plan) liveness(wanted []want) {
+func (p *plan) liveness() {
 	for k, s := range p.steps {
 		for _, in := range s.in {
 			if in.region != nil {

@@ -84,55 +84,96 @@ func (w *window) max(x *exec, out, in [][]float32) error {
 	if len(out) > 1 {
 		places = out[1]
 	}
-	// Workers must not share a byte of the places' words; they don't, since bytes are memory locations of their own.
+	// Workers write neighbouring bytes of the places; bytes are memory locations of their own.
 	small, large := bytesOf(places), wordsOf(places)
 	isSmall := w.small()
+	from, to := w.reach()
 	x.workers.Do(w.planes, func(_, p int) {
-		from, to := in[0][p*n:][:n], out[0][p*m:][:m]
-		if w.kernel == [3]int{2, 2, 2} && w.stride == [3]int{2, 2, 2} && w.dilation == [3]int{1, 1, 1} && w.pads == [3]int{} && w.inside() {
+		src, dst := in[0][p*n:][:n], out[0][p*m:][:m]
+		if w.halves() {
 			var where []uint8
 			if places != nil {
 				where = small[p*m:][:m]
 			}
-			w.max2(to, from, where)
+			w.max2(dst, src, where)
 			return
 		}
-		w.each(func(o, z, y, x int) {
-			best, at := float32(math.Inf(-1)), 0
-			first := true
-			for i := range w.kernel[0] {
-				zz := z + i*w.dilation[0]
-				if uint(zz) >= uint(w.in[0]) {
-					continue
+		at := make([]int32, w.out[2])
+		for r := range w.out[0] * w.out[1] {
+			row := dst[r*w.out[2]:][:w.out[2]]
+			w.maxRow(row, at, src, r/w.out[1]*w.stride[0]-w.pads[0], r%w.out[1]*w.stride[1]-w.pads[1], from, to)
+			switch {
+			case places == nil:
+			case isSmall:
+				for i, k := range at {
+					small[p*m+r*w.out[2]+i] = uint8(k)
 				}
-				for j := range w.kernel[1] {
-					yy := y + j*w.dilation[1]
-					if uint(yy) >= uint(w.in[1]) {
-						continue
-					}
-					for k := range w.kernel[2] {
-						xx := x + k*w.dilation[2]
-						if uint(xx) >= uint(w.in[2]) {
-							continue
-						}
-						v := from[(zz*w.in[1]+yy)*w.in[2]+xx]
-						if first || v > best || v != v {
-							best, at, first = v, (i*w.kernel[1]+j)*w.kernel[2]+k, false
-						}
-					}
+			default:
+				for i, k := range at {
+					large[p*m+r*w.out[2]+i] = uint32(k)
 				}
 			}
-			to[o] = best
-			if places != nil {
-				if isSmall {
-					small[p*m+o] = uint8(at)
-				} else {
-					large[p*m+o] = uint32(at)
-				}
-			}
-		})
+		}
 	})
 	return nil
+}
+
+// reach returns for each tap along the last axis the outputs for which it lies inside.
+func (w *window) reach() (from, to []int) {
+	for k := range w.kernel[2] {
+		first := k*w.dilation[2] - w.pads[2] // input of output 0
+		lo, hi := 0, w.out[2]
+		if first < 0 {
+			lo = (-first + w.stride[2] - 1) / w.stride[2]
+		}
+		if last := w.in[2] - 1 - first; last < 0 {
+			hi = 0
+		} else {
+			hi = min(hi, last/w.stride[2]+1)
+		}
+		from, to = append(from, lo), append(to, max(hi, lo))
+	}
+	return from, to
+}
+
+// maxRow writes the largest values of a row of windows, which begin at the plane z and the row y, and the numbers of their taps.
+func (w *window) maxRow(row []float32, at []int32, src []float32, z, y int, from, to []int) {
+	for i := range row {
+		row[i], at[i] = float32(math.Inf(-1)), -1
+	}
+	for i := range w.kernel[0] {
+		zz := z + i*w.dilation[0]
+		if uint(zz) >= uint(w.in[0]) {
+			continue
+		}
+		for j := range w.kernel[1] {
+			yy := y + j*w.dilation[1]
+			if uint(yy) >= uint(w.in[1]) {
+				continue
+			}
+			line := src[(zz*w.in[1]+yy)*w.in[2]:][:w.in[2]]
+			for k := range w.kernel[2] {
+				tap := int32((i*w.kernel[1]+j)*w.kernel[2] + k)
+				p := from[k]*w.stride[2] + k*w.dilation[2] - w.pads[2]
+				best, where := row[from[k]:to[k]], at[from[k]:to[k]]
+				for o, b := range best {
+					v := line[p]
+					p += w.stride[2]
+					t := where[o]
+					if v > b || v != v || t < 0 {
+						b, t = v, tap
+					}
+					best[o], where[o] = b, t
+				}
+			}
+		}
+	}
+}
+
+// halves tells whether windows are of 2x2x2, lie inside and do not overlap.
+func (w *window) halves() bool {
+	two := [3]int{2, 2, 2}
+	return w.kernel == two && w.stride == two && w.dilation == [3]int{1, 1, 1} && w.pads == [3]int{} && w.inside()
 }
 
 // inside tells whether no window reaches beyond the end.
