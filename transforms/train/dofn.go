@@ -21,6 +21,7 @@ import (
 	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/augment"
 	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/shard"
 )
@@ -201,7 +202,7 @@ const cacheBytes = 512 << 20
 // describe makes the recipe of a task.
 func (t *training) describe() (artifacts.Recipe, error) {
 	cfg := t.cfg
-	cfg.Checkpoint = CheckpointConfig{} // changes no result
+	cfg.Checkpoint, cfg.Augment.Preset = CheckpointConfig{}, "" // neither changes a result
 	text, err := json.Marshal(cfg)
 	if err != nil {
 		return artifacts.Recipe{}, err
@@ -264,7 +265,7 @@ func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
 		observe(Event{Task: t.task, Resumed: &p})
 	}
 	rec := &recorder{store: t.store, dir: Dir(t.Run, t.task), logs: t.Logs, task: t.task}
-	result, err := Run(ctx, Job{Model: file, Engine: t.engine, Config: t.cfg, Train: shuffled{train, t.cfg.Seed}, Valid: valid, Threads: t.Threads,
+	result, err := Run(ctx, Job{Model: file, Engine: t.engine, Config: t.cfg, Train: shuffled{train, t.cfg.Augment.Options, t.cfg.Seed}, Valid: valid, Threads: t.Threads,
 		Resume: last, Best: best, Hooks: Hooks{
 			Save: keep.save,
 			Step: func(s StepInfo) { observe(Event{Task: t.task, Step: &s}) },
@@ -368,14 +369,18 @@ func shapes(m *onnx.Model) map[string][]int {
 	return out
 }
 
-// shuffled is a loader's studies in the order of each epoch.
+// shuffled is a loader's studies in the order of each epoch, changed anew each time.
 type shuffled struct {
 	*load.Loader
-	seed uint64
+	change augment.Options
+	seed   uint64
 }
 
 func (s shuffled) Epoch(ctx context.Context, epoch, skip int) iter.Seq2[Sample, error] {
-	return samples(s.Loader.Epoch(ctx, s.seed, epoch, skip))
+	if s.change == (augment.Options{}) {
+		return samples(s.Loader.Epoch(ctx, s.seed, epoch, skip))
+	}
+	return samples(s.Augmented(ctx, s.change, s.seed, epoch, skip))
 }
 
 // heldOut is a loader's studies, the same in each epoch.
