@@ -187,6 +187,13 @@ func readTrainConfig(path string) (train.Config, error) {
 	if path == "" {
 		return cfg, nil
 	}
+	// Twice: what the file says of augmentation overrules the preset that it names.
+	if _, err := toml.DecodeFile(path, &cfg); err != nil {
+		return cfg, fmt.Errorf("--config: %w", err)
+	}
+	if err := cfg.Augment.UsePreset(); err != nil {
+		return cfg, fmt.Errorf("--config %s: %w", path, err)
+	}
 	meta, err := toml.DecodeFile(path, &cfg)
 	if err != nil {
 		return cfg, fmt.Errorf("--config: %w", err)

@@ -160,7 +160,7 @@ func newRun(ctx context.Context, job Job) (*run, error) {
 	}
 	if r.steps == 0 {
 		return nil, &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("%d studies to train on, and an update takes %d", job.Train.Len(), size),
-			Remedy: "lower batch or accumulate, or prepare more studies"}
+			Remedy: "lower Batch or Accumulate, or prepare more studies"}
 	}
 	r.schedule = r.cfg.schedule(r.steps)
 	info, err := models.Info(job.Model)
@@ -354,7 +354,7 @@ func (r *run) update(ctx context.Context, samples []Sample) error {
 
 func (r *run) diverged(what string, value float64) error {
 	return &models.Error{Code: CodeDiverged, Detail: fmt.Sprintf("the %s is %g at step %d", what, value, r.progress.Updates+1),
-		Remedy: "lower the learning rate, set clip_norm or a longer warmup"}
+		Remedy: "lower the learning rate, set ClipNorm or a longer warmup"}
 }
 
 // endEpoch measures the epoch that ends, and saves.

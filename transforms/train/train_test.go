@@ -475,15 +475,16 @@ func TestMixupIsDrawnByItsProbability(t *testing.T) {
 
 func TestImpossibleSettingsAreNamed(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		"batch is 0":            func(c *Config) { c.Batch = 0 },
-		"mixup is 2":            func(c *Config) { c.Mixup = 2 },
-		"optimizer.rate is NaN": func(c *Config) { c.Optimizer.Rate = math.NaN() },
-		"optimizer.rate is +Inf": func(c *Config) {
+		"Batch is 0":            func(c *Config) { c.Batch = 0 },
+		"Mixup is 2":            func(c *Config) { c.Mixup = 2 },
+		"Optimizer.Rate is NaN": func(c *Config) { c.Optimizer.Rate = math.NaN() },
+		"Optimizer.Rate is +Inf": func(c *Config) {
 			c.Optimizer.Rate = math.Inf(1)
 		},
-		"schedule.min_rate is 1": func(c *Config) { c.Schedule.MinRate = 1 },
-		`loss.kind is "focal"`:   func(c *Config) { c.Loss.Kind = "focal" },
-		`precision is "f16"`:     func(c *Config) { c.Precision = "f16" },
+		"Schedule.MinRate is 1": func(c *Config) { c.Schedule.MinRate = 1 },
+		`Loss.Kind is "focal"`:  func(c *Config) { c.Loss.Kind = "focal" },
+		"FlipRows is 3":         func(c *Config) { c.Augment.FlipRows = 3 },
+		`Precision is "f16"`:    func(c *Config) { c.Precision = "f16" },
 	} {
 		c := Default()
 		change(&c)
