@@ -23,6 +23,7 @@ import (
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/models/nets"
+	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/load"
@@ -37,8 +38,8 @@ func newTrain() *cobra.Command {
 }
 
 type trainFlags struct {
-	store, dataset, config, fold, engine, name, model, out, logs string
-	runner, accelerator                                          string
+	store, dataset, config, fold, engine, name, model, weights, out, logs string
+	runner, accelerator                                                   string
 
 	folds     bool
 	seed      uint64
@@ -82,6 +83,7 @@ Exit status: 0 all good, 1 failed or interrupted, 2 wrong usage.`,
 	f.StringVar(&t.name, "run", "", "name of the run (default: the data set's)")
 	f.Uint64Var(&t.seed, "seed", 1, "decides everything random, in place of the configuration's")
 	f.StringVar(&t.model, "model", names[0], "an ONNX file to start from, or a network: "+strings.Join(names, ", "))
+	f.StringVar(&t.weights, "weights", "", "an ONNX file of the same network, in any size, whose weights to begin with")
 	f.StringVar(&t.out, "out", "", "write the trained model to this file too (with --folds: FILE-fold0.onnx, …)")
 	f.StringVar(&t.logs, "logs", "", "write the records to this local folder too")
 	f.IntVar(&t.threads, "threads", 0, "threads of the engine (default: all); changes no result")
@@ -259,8 +261,30 @@ func (t *trainFlags) initial(ctx context.Context, store *artifacts.Store, cfg tr
 	if _, err := models.Info(file); err != nil {
 		return "", usage("--model %s: %w", t.model, err)
 	}
+	if t.weights != "" {
+		if file, err = withWeightsOf(file, t.weights); err != nil {
+			return "", usage("--weights %s: %w", t.weights, err)
+		}
+	}
 	out, err := store.Put(ctx, artifacts.Content{Data: file})
 	return out.Digest.String(), err
+}
+
+// withWeightsOf returns the model with the weights of another file.
+func withWeightsOf(model []byte, name string) ([]byte, error) {
+	file, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnx.Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string][]float32{}
+	for name, w := range m.Weights() {
+		values[name] = w.Values
+	}
+	return onnx.WithWeights(model, values)
 }
 
 // trained is what the summary says of a task.

@@ -27,12 +27,17 @@ func newBatch(n, channels int, shape [3]int) batch {
 
 // fill makes the batch of samples: inputs [N, C, rows, columns, slices], grey values divided by 255, equal in all channels; targets
 // [N, 7, rows, columns, slices], 1 where the label is the level's. A mixed batch has each input mixed with another, and
-// the other's target as its second.
+// the other's target as its second. Samples that are a whole number of times too large are replaced by smaller ones.
 func (b *batch) fill(samples []Sample, m mixing) error {
-	for _, s := range samples {
+	for i, s := range samples {
+		if s.Shape != b.shape {
+			if small, ok := s.shrink(b.shape); ok {
+				samples[i], s = small, small
+			}
+		}
 		if s.Shape != b.shape || len(s.Volume) != b.voxels || len(s.Labels) != b.voxels {
 			return &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("study %s is %v with %d and %d voxels, the model takes %v", s.Study, s.Shape,
-				len(s.Volume), len(s.Labels), b.shape), Remedy: "prepare the data set in the model's size"}
+				len(s.Volume), len(s.Labels), b.shape), Remedy: "train a model whose volume is as large, or a whole number of times smaller"}
 		}
 	}
 	if m.order != nil && b.mixed == nil {
