@@ -4,15 +4,17 @@
 package engines
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/gorgonia"
 	"github.com/cspine/cspine/models/openvino"
+	"github.com/cspine/cspine/models/xla"
 )
 
-// Auto lets Find choose: for training XLA where it finds a GPU, else gorgonia; for inference OpenVINO where its library is there, else gorgonia.
+// Auto lets Find choose: XLA where there are a GPU and its plugin; else for inference OpenVINO where its library is there; else gorgonia.
 const Auto = "auto"
 
 // Need says what an engine is for.
@@ -29,14 +31,23 @@ type candidate struct {
 	name   string
 	trains bool
 	find   func() (models.Engine, error)
-	// auto tells whether Auto may choose it on this machine. nil means always.
-	auto func() bool
+	// auto is find where Auto chooses; nil means find itself.
+	auto func() (models.Engine, error)
 }
 
 // candidates are all engines, in the order in which Auto prefers them.
 var candidates = []candidate{
+	{name: "xla", trains: true, find: func() (models.Engine, error) { return xla.New(nil) }, auto: gpu},
 	{name: "openvino", find: func() (models.Engine, error) { return openvino.New(nil) }},
 	{name: "gorgonia", trains: true, find: func() (models.Engine, error) { return gorgonia.New(), nil }},
+}
+
+// gpu returns XLA on a GPU. On processors XLA is there to be tested; the other engines are faster.
+func gpu() (models.Engine, error) {
+	if !xla.HasGPU() {
+		return nil, &models.Error{Code: models.CodeNoEngine, Detail: "this machine has no NVIDIA GPU with its driver loaded"}
+	}
+	return xla.New(&xla.Options{Platform: "cuda"})
 }
 
 // Names returns the names that Find takes for a need.
@@ -56,26 +67,29 @@ func Find(name string, need Need) (models.Engine, error) {
 		name = Auto
 	}
 	known := false
-	var why error
+	var why []error
 	for _, c := range candidates {
-		if need == Training && !c.trains || name != Auto && name != c.name || name == Auto && c.auto != nil && !c.auto() {
+		if need == Training && !c.trains || name != Auto && name != c.name {
 			continue
 		}
 		known = true
-		e, err := c.find()
+		find := c.find
+		if name == Auto && c.auto != nil {
+			find = c.auto
+		}
+		e, err := find()
 		if err == nil {
 			return e, nil
 		}
-		if why == nil {
-			why = err
-		}
+		why = append(why, err)
 	}
 	const remedy = "'cspine doctor' says what this machine has; './run.sh setup' fetches what is missing"
 	if !known {
 		return nil, &models.Error{Code: models.CodeNoEngine, Remedy: remedy,
 			Detail: fmt.Sprintf("there is no engine %q for %s; there are %s", name, need, strings.Join(Names(need), ", "))}
 	}
-	return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("engine %q for %s: %v", name, need, why), Remedy: remedy, Err: why}
+	err := errors.Join(why...)
+	return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("engine %q for %s: %v", name, need, err), Remedy: remedy, Err: err}
 }
 
 // FindTraining returns the engine of that name, to train with.
