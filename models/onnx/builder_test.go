@@ -260,3 +260,19 @@ func FuzzWithWeights(f *testing.F) {
 		}
 	})
 }
+
+func FuzzInflate(f *testing.F) {
+	f.Add(file(f, "ports.onnx"))
+	f.Add(file(f, "unet.onnx")[:4000])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := onnx.Parse(b)
+		if err != nil || m.Inflate(&onnx.InflateOptions{Size: 32}) != nil {
+			return
+		}
+		again, err := onnx.Parse(m.Bytes())
+		if err != nil {
+			t.Fatalf("an inflated model is not read: %v", err)
+		}
+		_ = again.Check()
+	})
+}
