@@ -4,7 +4,8 @@
 
 Builds the kernels' benchmark (models/gorgonia/kernel, BenchmarkConv) and runs it and PyTorch turn by turn, `rounds` times a layer, and
 prints the medians of the processor's time and of the wall's. On a machine with other work to do, only the processor's time can be
-compared. PyTorch's backward pass is timed as a whole less nothing: gradients by the input and by the weights together.
+compared. A backward pass is the gradients by the input and by the weights; a transposed
+convolution is timed as the convolution whose gradient by the input it is.
 """
 import argparse
 import os
@@ -21,13 +22,13 @@ PACKAGE = "./models/gorgonia/kernel"
 
 
 def layers(binary):
-    """Name → (in, out, size, kernel, stride, transposed), as the benchmark lists them."""
+    """Name → (in, out, size, kernel, stride, axes, groups), as the benchmark lists them."""
     text = subprocess.run([binary, "-test.run", "TestListLayers", "-test.v"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found = {}
     for line in text.splitlines():
-        m = re.match(r"layer (.*): (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$", line)
+        m = re.match(r"layer (.*): (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$", line)
         if m:
-            found[m[1]] = tuple(int(m[i]) for i in range(2, 8))
+            found[m[1]] = tuple(int(m[i]) for i in range(2, 9))
     return found
 
 
@@ -52,11 +53,11 @@ def timed(f, n=5):
     return (time.process_time() - cpu) / n, (time.perf_counter() - wall) / n
 
 
-def theirs(cin, cout, size, kernel, stride, dims, threads):
+def theirs(cin, cout, size, kernel, stride, dims, group, threads):
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     kind = torch.nn.Conv3d if dims == 3 else torch.nn.Conv2d
-    conv = kind(cin, cout, kernel, stride, (kernel - 1) // 2, bias=False)
+    conv = kind(cin, cout, kernel, stride, (kernel - 1) // 2, groups=group, bias=False)
     x = torch.rand(1, cin, *[size] * dims, requires_grad=True)
     with torch.no_grad():
         dy = torch.rand_like(conv(x))
@@ -79,13 +80,13 @@ def main():
             print(f"\n{threads} thread(s): milliseconds of processor time (wall), median of {o.rounds}")
             print(f"{'layer':34s} {'forward: ours':>18s} {'PyTorch':>18s} {'ratio':>6s}   {'backward: ours':>18s} {'PyTorch':>18s} {'ratio':>6s}")
             total = [0.0, 0.0]
-            for name, (cin, cout, size, kernel, stride, dims) in layers(binary).items():
+            for name, shape in layers(binary).items():
                 if not re.search(o.layer, name):
                     continue
                 rows = []
                 for _ in range(o.rounds):
                     a = ours(binary, name, threads)
-                    f, b = theirs(cin, cout, size, kernel, stride, dims, threads)
+                    f, b = theirs(*shape, threads)
                     back = tuple(x + y for x, y in zip(a["input"], a["weight"]))
                     rows.append([*a["forward"], *f, *back, *b])
                 m = [1e3 * statistics.median(c) for c in zip(*rows)]

@@ -44,11 +44,13 @@ func NewConv(g Geometry, w *Workers) (*Conv, error) {
 	return c, nil
 }
 
+// smallestSlab bounds the floats of a channel that are read for one row of outputs.
+const smallestSlab = 1 << 22
+
 func volume(s [3]int) int { return s[0] * s[1] * s[2] }
 
 func (g *Geometry) check() error {
-	limit := math.MaxInt32
-	mul := func(v ...int) bool {
+	within := func(limit int, v ...int) bool {
 		p := 1
 		for _, x := range v {
 			if x < 1 || x > limit/p {
@@ -58,6 +60,7 @@ func (g *Geometry) check() error {
 		}
 		return true
 	}
+	mul := func(v ...int) bool { return within(math.MaxInt32, v...) }
 	switch {
 	case g.Batch < 1 || g.In < 1 || g.Out < 1 || g.Group < 1:
 		return errors.New("batch, channels and groups must be positive")
@@ -75,6 +78,17 @@ func (g *Geometry) check() error {
 		case g.PadBegin[a] < -1<<20 || g.PadBegin[a] > 1<<20:
 			return errors.New("the padding is out of range")
 		}
+	}
+	// What one row of outputs reads, padding included, must fit scratch.
+	var span [3]int
+	for a := range 3 {
+		if !within(smallestSlab, g.Kernel[a], g.Dilation[a]) || !within(smallestSlab, g.OutSize[a], g.Stride[a]) {
+			return errors.New("kernel, dilation or stride are too large")
+		}
+		span[a] = (g.Kernel[a]-1)*g.Dilation[a] + 1
+	}
+	if !within(smallestSlab, span[0], span[1], g.OutSize[2]*g.Stride[2]+span[2]) {
+		return errors.New("kernel, dilation or stride are too large")
 	}
 	return nil
 }

@@ -90,6 +90,10 @@ func (p *weightPass) planByChannel() {
 		}
 		return b
 	}
+	for p.chanShare > lanes && volume(box([3]int{1, 1, g.OutSize[2]}))*p.chanPad > slabFloats {
+		p.chanShare = roundUp(p.chanShare/2, lanes)
+		p.chanPad = p.chanShare
+	}
 	found, bestCost := false, 0.0
 	for z := 1; z <= min(g.OutSize[0], 16); z++ {
 		for y := g.OutSize[1]; y >= 1; y-- {
