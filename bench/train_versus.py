@@ -8,7 +8,8 @@ infer128 (inference at 128³, float32), lstm (a training step of the classifier'
 256, batch 8, 15 slices). Each side is a process of its own, which waits while the other works. Prints medians, the median
 and range of the pairwise ratios PyTorch/cspine, both losses, and peak memory (VmHWM), as it is and above what the process had
 before it read the model (for PyTorch: after its imports). --against torch-channels-last and openvino are other opponents;
-the second only infers. Machines are noisy: quote the ratio.
+the second only infers. Machines are noisy: quote the ratio. On a busy machine
+that of processor time with one thread is the only one that means much; with two, PyTorch's threads spin while they wait for a turn.
 """
 import argparse
 import os
@@ -71,12 +72,12 @@ def main():
                     last = ra, rb
                 ma, mb = a.ask({"do": "memory"}), b.ask({"do": "memory"})
                 a.close(), b.close()
-                ratios = [y["seconds"] / x["seconds"] for x, y in pairs]
+                ratios, of_cpu = ([y[key] / x[key] for x, y in pairs] for key in ("seconds", "cpu"))
                 med = lambda side, key: statistics.median(p[side][key] for p in pairs)
                 mib = lambda m: f"{m['peak'] / 2**20:.0f} MiB, {(m['peak'] - m['base']) / 2**20:.0f} above its start"
                 same = "loss" if config["train"] else "sum"
                 print(f"{case}, {threads} threads: cspine {med(0, 'seconds'):.3f} s ({med(0, 'cpu'):.3f} of processor; {mib(ma)}), {o.against} {med(1, 'seconds'):.3f} s "
-                      f"({med(1, 'cpu'):.3f}; {mib(mb)}); {o.against}/cspine {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); "
+                      f"({med(1, 'cpu'):.3f}; {mib(mb)}); {o.against}/cspine {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), of processor time {statistics.median(of_cpu):.2f}; "
                       f"last {same} {last[0][same]:.6g} and {last[1][same]:.6g}", flush=True)
 
 
