@@ -165,8 +165,8 @@ func (b *builder) fuse(i int, done []bool) *program.Unary {
 			continue
 		}
 		u, ok := next.Do.(*program.Unary)
-		if !ok || (u.Func != program.Relu && u.Func != program.LeakyRelu) {
-			return nil
+		if !ok || u.Func != program.Relu && (u.Func != program.LeakyRelu || u.Alpha <= 0) {
+			return nil // the gradient takes the sign from the result
 		}
 		done[j] = true
 		fused := *b.op

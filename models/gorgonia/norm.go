@@ -16,8 +16,7 @@ type norm struct {
 	relu               *program.Unary // or nil
 }
 
-// batchNorm normalises by the statistics, or in training by the batch. Training keeps the input, and neither the normalised values nor, for itself,
-// the result: Relu's sign is that of the line a·x + b, which is computed anew.
+// batchNorm normalises by the statistics, or in training by the batch. Training keeps the input, not the normalised values.
 func (b *builder) batchNorm(do *program.BatchNorm, relu *program.Unary) {
 	shape := b.shape(0)
 	m := norm{batch: shape[0], channels: shape[1], n: size(shape[2:]), epsilon: do.Epsilon, relu: relu}
@@ -41,8 +40,11 @@ func (b *builder) batchNorm(do *program.BatchNorm, relu *program.Unary) {
 			return nil
 		},
 		grad: func(in []*G.Node, y, dy *G.Node) []*G.Node {
-			dx := b.apply(formula{name: name + " gradient", outs: [][]int{shape, c, c}, inPlace: []int{5}, kernel: m.grad},
-				in[0], in[1], in[2], b.part(y, 1), b.part(y, 2), dy)
+			args, inPlace := []*G.Node{in[0], in[1], b.part(y, 1), b.part(y, 2), dy}, []int{4}
+			if relu != nil {
+				args, inPlace = append(args, y), []int{4, 5}
+			}
+			dx := b.apply(formula{name: name + " gradient", outs: [][]int{shape, c, c}, inPlace: inPlace, kernel: m.grad}, args...)
 			return []*G.Node{dx, b.part(dx, 1), b.part(dx, 2)}
 		},
 	}, b.in(0), b.in(1), b.in(2))
@@ -112,23 +114,23 @@ func (m *norm) moments(x []float32, c int) (mean, variance float64) {
 // kernels sum in float32.
 const stretch = 2048
 
-// grad takes x, scale, bias, mean, one over the deviation and dy, and gives the gradients by x, scale and bias.
+// grad takes x, scale, mean, one over the deviation, dy and, where Relu follows, the result, and gives the gradients by x, scale and bias.
 func (m *norm) grad(x *exec, out, in [][]float32) error {
 	x.workers.Do(m.channels, func(_, c int) {
 		count := float64(m.batch * m.n)
-		mean, inverse := in[3][c], in[4][c]
+		mean, inverse := in[2][c], in[3][c]
 		a := in[1][c] * inverse
 		sum, dot := 0.0, 0.0
 		for k := range m.batch {
 			i := (k*m.channels + c) * m.n
 			for from, end := i, i+m.n; from < end; from += stretch {
 				to := min(from+stretch, end)
-				xs, dy := in[0][from:to], in[5][from:to]
+				dy := in[4][from:to]
 				if m.relu != nil {
-					m.mask(out[0][from:to], xs, dy, a, in[2][c]-a*mean)
 					dy = out[0][from:to]
+					m.mask(dy, in[5][from:to], in[4][from:to])
 				}
-				s, d := kernel.DotShift(xs, dy, mean)
+				s, d := kernel.DotShift(in[0][from:to], dy, mean)
 				sum, dot = sum+s, dot+d
 			}
 		}
@@ -138,7 +140,7 @@ func (m *norm) grad(x *exec, out, in [][]float32) error {
 		offset := -float64(a)*sum/count - slope*float64(mean)
 		for k := range m.batch {
 			i := (k*m.channels + c) * m.n
-			dy, dx := in[5][i:][:m.n], out[0][i:][:m.n]
+			dy, dx := in[4][i:][:m.n], out[0][i:][:m.n]
 			if m.relu != nil {
 				dy = dx
 			}
@@ -148,11 +150,8 @@ func (m *norm) grad(x *exec, out, in [][]float32) error {
 	return nil
 }
 
-// mask writes dy where relu(a·x + b) lets it through, for at most a stretch.
-func (m *norm) mask(dx, x, dy []float32, a, b float32) {
-	var line [stretch]float32
-	y := line[:len(x)]
-	kernel.Affine(y, x, a, b)
+// mask writes the gradient before Relu, whose result is y.
+func (m *norm) mask(dx, y, dy []float32) {
 	if m.relu.Func == program.Relu {
 		kernel.ReluGrad(dx, y, dy)
 	} else {
