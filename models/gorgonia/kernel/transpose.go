@@ -6,24 +6,21 @@ func (l *level) transpose(dst []float32, dstPitch int, src []float32, srcPitch, 
 		return
 	}
 	_, _ = dst[(cols-1)*dstPitch+rows-1], src[(rows-1)*srcPitch+cols-1]
-	r, c := 0, 0
 	if l.transpose8 != nil && rows >= 8 && cols >= 8 {
-		r, c = rows/8*8, cols
-		for i := 0; i < r; i += 8 {
-			l.transpose8(cols/8, &dst[i], &src[i*srcPitch], 4*dstPitch, 4*srcPitch)
-			if cols%8 != 0 { // the last eight columns, some of them again
-				l.transpose8(1, &dst[(cols-8)*dstPitch+i], &src[i*srcPitch+cols-8], 4*dstPitch, 4*srcPitch)
+		// Eight by eight; the last rows and columns, some of them again, when there is no multiple of eight.
+		for r := 0; ; r = min(r+8, rows-8) {
+			l.transpose8(cols/8, &dst[r], &src[r*srcPitch], 4*dstPitch, 4*srcPitch)
+			if cols%8 != 0 {
+				l.transpose8(1, &dst[(cols-8)*dstPitch+r], &src[r*srcPitch+cols-8], 4*dstPitch, 4*srcPitch)
+			}
+			if r == rows-8 {
+				return
 			}
 		}
 	}
 	for i := range rows {
-		from := 0
-		if i < r {
-			from = c
-		}
-		in := src[i*srcPitch:][:cols]
-		for j := from; j < cols; j++ {
-			dst[j*dstPitch+i] = in[j]
+		for c, v := range src[i*srcPitch:][:cols] {
+			dst[c*dstPitch+i] = v
 		}
 	}
 }

@@ -196,8 +196,10 @@ func (j *weightJob) sumByChannel() {
 	rows := j.row1 - j.row0
 	vecs := len(j.places)
 	pitch := vecs * lanes
-	sums := j.s.floats(outPart, roundUp(rows, packedRows)*pitch)
-	clear(sums)
+	sums := j.s.floats(outPart, rows*pitch)
+	start := j.s.floats(turnPart, packedRows)
+	clear(start)
+	load := 0
 	slab := j.s.floats(slabPart, volume(j.box)*j.chanPad+lanes)
 	t := &j.s.tile
 	// Vectors of neighbouring taps stand together: they read the same lines.
@@ -215,8 +217,9 @@ func (j *weightJob) sumByChannel() {
 			j.packRows(packed[r*positions:], r, min(packedRows, rows-r))
 		}
 		j.offsets()
-		*t = tileArgs{terms: positions, aRow: 4, aStep: 4 * packedRows, off: unsafe.Pointer(&j.off[0]), load: 1,
-			b: unsafe.Pointer(&slab[0]), cRow: 4 * pitch}
+		*t = tileArgs{terms: positions, aRow: 4, aStep: 4 * packedRows, off: unsafe.Pointer(&j.off[0]), load: load,
+			init: unsafe.Pointer(&start[0]), b: unsafe.Pointer(&slab[0]), cRow: 4 * pitch}
+		load = 1
 		for r := 0; r < rows; r += most {
 			t.a = unsafe.Pointer(&packed[r/packedRows*packedRows*positions+r%packedRows])
 			t.c = unsafe.Pointer(&sums[r*pitch])
@@ -227,19 +230,19 @@ func (j *weightJob) sumByChannel() {
 	*t = tileArgs{}
 	kw := j.g.Kernel[2]
 	groups := ceilDiv(kw, j.beside) // of neighbouring taps
-	perLanes := vecs / max(1, j.chanPad/lanes)
+	channels := j.c1 - j.c0
 	for r := range rows {
-		for c := range j.c1 - j.c0 {
-			dst := j.dw[((j.group*j.rows+j.row0+r)*j.chans+j.c0+c)*j.kVol:][:j.kVol]
-			src := sums[r*pitch+c/lanes*perLanes*lanes+c%lanes:]
-			if j.beside == 1 {
-				for k := range dst {
-					dst[k] = src[k*lanes]
-				}
-				continue
+		dst := j.dw[((j.group*j.rows+j.row0+r)*j.chans+j.c0)*j.kVol:]
+		src := sums[r*pitch:][:pitch]
+		if j.beside == 1 {
+			for c := 0; c < channels; c += lanes {
+				j.level.transpose(dst[c*j.kVol:], j.kVol, src[c*j.kVol:], lanes, j.kVol, min(lanes, channels-c))
 			}
-			for k := range dst {
-				dst[k] = src[(k/kw*groups+k%kw/j.beside)*lanes+k%kw%j.beside*j.chanPad]
+			continue
+		}
+		for c := range channels {
+			for k := range j.kVol {
+				dst[c*j.kVol+k] = src[(k/kw*groups+k%kw/j.beside)*lanes+k%kw%j.beside*j.chanPad+c]
 			}
 		}
 	}
