@@ -18,7 +18,8 @@ type bone struct {
 
 	skew                             float64 // share by which the left half is wider
 	cortexHU, cancellousHU, cortexMM float64
-	lo, hi                           vec // world box
+	even                             bool // of one density, but for its breaks
+	lo, hi                           vec  // world box
 }
 
 func newBone(f frame, size float64, shape solid) bone {
@@ -132,11 +133,19 @@ func (c *canvas) paintSpine(s *Study) {
 // density is the bone's HU at a point depth mm below its surface.
 func (b *bone) density(s *Study, p vec, depth float64) float32 {
 	q := b.local(p)
+	if b.even {
+		return b.broken(q, b.cancellousHU)
+	}
 	dense := b.shape.inner(q)
 	thick := b.cortexMM * (0.75 + 0.3*s.smooth.at(p.x/4, p.y/4, p.z/4) + 0.45*dense)
 	mesh := s.smooth.at(p.x/1.1, p.y/1.1, p.z/1.5) + 0.6*s.smooth.at(p.x/0.6+9, p.y/0.6, p.z/0.8)
 	inner := b.cancellousHU*(1+0.45*dense) + 95*mesh + 60*s.smooth.at(p.x/7, p.y/7, p.z/7)
 	hu := inner + (b.cortexHU-inner)*(1-ramp(thick*0.6, thick*1.5, depth))
+	return b.broken(q, hu)
+}
+
+// broken is a density where clefts may be.
+func (b *bone) broken(q vec, hu float64) float32 {
 	for i := range b.breaks {
 		hu += (fractureHU - hu) * b.breaks[i].lucency(q)
 	}

@@ -49,6 +49,7 @@ type Study struct {
 	implants       []implant
 	intubated      bool
 	storing        storing
+	simple         simple
 
 	canvases sync.Pool
 }
@@ -59,7 +60,8 @@ func New(seed uint64, index, size, slices int) *Study {
 	return newStudy(&usual, seed, index, size, slices)
 }
 
-// NewWide draws a study as New does, of patients, poses, scanners and fields of view that differ much more.
+// NewWide draws a study as New does, of patients, poses, scanners and fields of view that differ much more. Three in
+// ten are plain solids in place of anatomy.
 func NewWide(seed uint64, index, size, slices int) *Study {
 	return newStudy(&wide, seed, index, size, slices)
 }
@@ -81,6 +83,9 @@ func newStudy(v *variety, seed uint64, index, size, slices int) *Study {
 	if d.chance(v.contrasted) {
 		s.contrast = float32(v.contrast.draw(d))
 	}
+	if d := draw(11); v.wide && d.chance(0.3) {
+		s.simple = drawSimple(d)
+	}
 	s.assemble(draw(8))
 	if v.wide {
 		s.placeWide(draw(9))
@@ -98,10 +103,15 @@ func (s *Study) assemble(d *dice) {
 	density := max(0.3, s.variety.density.draw(d)) // of cancellous bone: age
 	for i := range vertebrae {
 		var shape solid
-		switch i {
-		case c1:
+		switch {
+		case s.simple.on:
+			if i > s.simple.last {
+				continue
+			}
+			shape = newBlob(d, s.simple.style, i)
+		case i == c1:
 			shape = newAtlas(d)
-		case c2:
+		case i == c2:
 			shape = newAxis(d)
 		default:
 			v := builds[i].vary(d, s.variety.shape)
@@ -117,6 +127,9 @@ func (s *Study) assemble(d *dice) {
 		b.cancellousHU = 300 * density * d.around(1, 0.05)
 		if i < t1 {
 			b.cancellousHU *= 1.1
+		}
+		if s.simple.on {
+			b.cancellousHU, b.even = s.simple.boneHU, s.simple.even
 		}
 		if i <= c7 && s.broken[i] {
 			b.breaks = newFractures(d, i, s.smooth)
@@ -172,12 +185,26 @@ func (s *Study) Slice(z int) (hu []int16, labels []uint8) {
 	c.paintTable(s)
 	c.paintBody(s)
 	c.paintOutside(s)
-	c.paintOrgans(s)
-	c.paintCanal(s)
-	c.paintChest(s)
-	c.paintHead(s)
-	c.paintAirway(s)
-	c.paintThroat(s)
+	full := !s.simple.on
+	if full || s.simple.tissue {
+		c.paintOrgans(s)
+		c.paintCanal(s)
+	}
+	if full || s.simple.chest {
+		c.paintChest(s)
+	}
+	switch {
+	case full || s.simple.head == fullHead:
+		c.paintHead(s)
+	case s.simple.head == shellHead:
+		c.paintShell(s)
+	}
+	if full || s.simple.airway {
+		c.paintAirway(s)
+	}
+	if full || s.simple.tissue {
+		c.paintThroat(s)
+	}
 	c.paintSpine(s)
 	c.paintImplants(s)
 	c.paintMetal(s)

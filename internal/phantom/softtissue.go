@@ -51,7 +51,7 @@ func (o *outline) at(level float64) func(u, v float64) float64 {
 func (c *canvas) paintBody(s *Study) {
 	level := c.sec.level
 	skin := s.outline.at(level)
-	face := s.skull.reaches(c.sec.z)
+	face := s.skull.reaches(c.sec.z) && !(s.simple.on && s.simple.head == noHead)
 	all := c.whole()
 	for j := range c.nodes {
 		for i := range c.nodes {
@@ -70,6 +70,9 @@ func (c *canvas) paintBody(s *Study) {
 	c.halve(all)
 	copy(c.skin, c.near)
 	fat := float32(fatHU)
+	if s.simple.on {
+		fat = s.simple.bodyHU
+	}
 	depth := s.outline.fat.at(level) * c.sec.size
 	c.paint(all, c.edge, func(i int, d float32) {
 		hu := fat
@@ -78,7 +81,9 @@ func (c *canvas) paintBody(s *Study) {
 		}
 		c.hu[i] += (hu - c.hu[i]) * c.cover(d)
 	})
-	c.paintMuscles(s, depth)
+	if !s.simple.on || s.simple.tissue {
+		c.paintMuscles(s, depth)
+	}
 }
 
 // halve fills in the nodes between every second node, linearly.

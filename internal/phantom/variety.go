@@ -96,6 +96,9 @@ func (s *Study) placeWide(d *dice) {
 	if d.chance(0.1) {
 		s.scanner.tableR = 0
 	}
+	if s.simple.on && s.simple.head == noHead {
+		s.scanner.metal = nil
+	}
 }
 
 // heights draws how much is scanned beyond the neck: hardly anything, as usual, or much.
