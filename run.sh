@@ -4,6 +4,7 @@
 #   ./run.sh                  the demo: synthetic CT studies in, shards and pictures out
 #   ./run.sh test             all tests
 #   ./run.sh setup            only fetch and build what the other two need
+#   ./run.sh setup xla-cuda   fetch XLA's plugin for NVIDIA GPUs (about 2 GB); xla-cpu: for processors, to test with
 #   ./run.sh <command> …      cspine <command> …, built when its sources changed
 #
 # Everything that is fetched or built goes into .native and .build of this checkout. Once set up, nothing
@@ -42,6 +43,11 @@ setup_native() {
 		say "no OpenVINO library: models can't run, --segmenter labels can"
 }
 
+# XLA trains on GPUs; tests run it on the processor.
+setup_xla() {
+	bash "$here/native/setup-xla.sh" "$1" "$native/xla-$1"
+}
+
 # Python is only used by tests, to read shards with other people's readers.
 setup_python() {
 	local venv=$native/python stamp
@@ -72,6 +78,7 @@ run_tests() {
 	need_go
 	setup_native
 	setup_python
+	setup_xla cpu || say "no plugin of XLA for processors: the tests of engine xla are skipped"
 	cd "$here"
 	[[ -d $here/../shared/data && -z ${CSPINE_TESTDATA:-} ]] && export CSPINE_TESTDATA=$here/../shared/data
 	unformatted=$(gofmt -l $(git ls-files '*.go'))
@@ -107,8 +114,14 @@ demo() {
 case ${1-} in
 "") demo ;;
 test) run_tests ;;
-setup) build_cspine; setup_native; setup_python ;;
--h | --help) sed -n '2,10p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' ;;
+setup)
+	case ${2-} in
+	"") build_cspine; setup_native; setup_python ;;
+	xla-cpu | xla-cuda) setup_xla "${2#xla-}" ;;
+	*) die "setup ${2}: there are xla-cpu and xla-cuda" ;;
+	esac
+	;;
+-h | --help) sed -n '2,11p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' ;;
 *)
 	build_cspine
 	export CSPINE_NATIVE_DIR=${CSPINE_NATIVE_DIR:-$native/openvino}
