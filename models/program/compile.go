@@ -2,7 +2,6 @@ package program
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/cspine/cspine/models/onnx"
 )
@@ -188,13 +187,4 @@ func (c *compiler) compile(raw *onnx.Node) {
 			n.refuse("its output %d (%s) is not served", i, quote(name))
 		}
 	}
-}
-
-// quote makes a name of a file fit for a message.
-func quote(name string) string {
-	const most = 120
-	if len(name) > most {
-		name = name[:most] + "…"
-	}
-	return strconv.Quote(name)
 }

@@ -51,7 +51,7 @@ func (s *step) fuseBinary(f Arithmetic) {
 			}
 		}
 	case Div:
-		s.norm(a, b)
+		s.layerNorm(a, b)
 	}
 }
 
@@ -160,8 +160,8 @@ func (v *value) erfGate() (x *value, ok bool) {
 	return scaled.with(Mul, 1/math.Sqrt2)
 }
 
-// norm is (x − mean) / Sqrt(mean of (x − mean)² + ε) over the last axes: a LayerNorm without scale and bias.
-func (s *step) norm(centred, deviation *value) bool {
+// layerNorm is (x − mean) / Sqrt(mean of (x − mean)² + ε) over the last axes: a LayerNorm without scale and bias.
+func (s *step) layerNorm(centred, deviation *value) bool {
 	x, mean, ok := centred.binary(Sub)
 	if !ok {
 		return false
@@ -197,7 +197,10 @@ func (s *step) norm(centred, deviation *value) bool {
 		return false
 	}
 	shape := slices.Clone(x.shape[axis:])
-	ones := &value{name: s.out[0].name + "/ones", shape: shape, role: Constant, known: true, floats: slices.Repeat([]float32{1}, product(shape))}
+	if product(shape) > foldGrowth { // not worth a constant
+		return false
+	}
+	ones := &value{name: s.out[0].name + "/ones", plain: true, shape: shape, role: Constant, known: true, floats: slices.Repeat([]float32{1}, product(shape))}
 	s.become(&LayerNorm{Axis: axis, Epsilon: epsilon.number(0)}, x, ones, nil)
 	return true
 }
@@ -218,7 +221,7 @@ func (v *value) lastMean(x *value) (axis int, ok bool) {
 // scaleNorm gives a LayerNorm without scale the one that it is multiplied by.
 func (s *step) scaleNorm(y, scale *value) bool {
 	n := y.layerNorm()
-	if n == nil || scale.maker != nil || !scale.known || !n.in[1].all(1) || n.input(2) != nil || !slices.Equal(scale.shape, n.in[1].shape) {
+	if n == nil || scale.maker != nil || !scale.known || !n.in[1].plain || n.input(2) != nil || !slices.Equal(scale.shape, n.in[1].shape) {
 		return false
 	}
 	s.become(n.do, n.in[0], scale, nil)
@@ -249,11 +252,6 @@ func (s *step) input(i int) *value {
 		return s.in[i]
 	}
 	return nil
-}
-
-// all tells whether every element of v is the constant x.
-func (v *value) all(x float32) bool {
-	return v.role == Constant && v.known && v.maker == nil && !slices.ContainsFunc(v.floats, func(e float32) bool { return e != x })
 }
 
 // biasProduct takes the bias that is added to a matrix product into it.

@@ -213,6 +213,7 @@ func reduceKnown(join func(a, b int64) int64) func(*node) {
 			n.refuse("a list of whole numbers is expected")
 		}
 		n.axes(list, len(x.shape))
+		n.work(x.shape)
 		total := x.ints[0]
 		for _, v := range x.ints[1:] {
 			total = join(total, v)

@@ -51,6 +51,9 @@ func lstm(n *node) {
 		}
 	}
 	if lengths, ok := n.knownInts(4, "sequence_lens"); ok {
+		if len(lengths) != batch {
+			n.refuse("there are %d lengths of %d sequences", len(lengths), batch)
+		}
 		for _, l := range lengths {
 			if l != int64(steps) {
 				n.refuse("its sequences have different lengths")
@@ -98,6 +101,9 @@ func (n *node) zero(i int, what string) {
 		if _, wide := v.maker.do.(*Expand); wide {
 			v = v.maker.in[0]
 		}
+	}
+	if v.known && !n.c.spend(v.len()) {
+		n.refuse("%s is too large to be looked through", what)
 	}
 	if !v.known || v.integer || slices.ContainsFunc(v.floats, func(x float32) bool { return x != 0 }) {
 		n.refuse("%s must be zero", what)

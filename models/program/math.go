@@ -158,9 +158,6 @@ func binary(f Arithmetic) func(*node) {
 				a = n.part(&Reshape{}, shape, a)
 			}
 		}
-		if a.integer != b.integer {
-			n.refuse("one input has whole numbers and the other has not")
-		}
 		n.give(0, n.emit(&Binary{f}, shape, a, b))
 	}
 }

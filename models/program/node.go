@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cspine/cspine/models/onnx"
 )
@@ -19,6 +20,10 @@ type node struct {
 }
 
 func (n *node) error(detail string) *Error {
+	const most = 500
+	if len(detail) > most { // a list of a million numbers
+		detail = strings.ToValidUTF8(detail[:most], "") + "…"
+	}
 	if n == nil {
 		return &Error{Detail: detail}
 	}

@@ -87,7 +87,7 @@ func (n *node) perChannel(x *value, what string, i int) *value {
 func (n *node) groups(x *value, groups int, scale, bias *value) {
 	rows := x.shape[0] * groups
 	view := []int{rows, product(x.shape) / rows}
-	ones := n.named(n.floatsOf(slices.Repeat([]float32{1}, view[1]), view[1]))
+	ones := n.part(&Expand{}, view[1:], n.named(n.floatsOf([]float32{1}, 1)))
 	y := n.part(&LayerNorm{Axis: 1, Epsilon: n.float("epsilon", 1e-5)}, view, n.part(&Reshape{}, view, x), ones)
 	y = n.part(&Reshape{}, x.shape, y)
 	if !scale.all(1) {

@@ -1,6 +1,12 @@
 package program
 
-import "github.com/cspine/cspine/models/onnx"
+import (
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/cspine/cspine/models/onnx"
+)
 
 // order returns the nodes that outputs need, each after what it reads, and in the file's order where that has this property. It
 // refuses names that are given twice or by nobody, and cycles.
@@ -100,9 +106,8 @@ func (c *compiler) order(g *onnx.Graph) []*onnx.Node {
 	return ordered
 }
 
-// title names a node for messages.
+// title names a node for messages: short, and on one line.
 func title(n *onnx.Node) string {
-	const most = 120
 	name := n.Name
 	if name == "" {
 		name = n.Op
@@ -110,8 +115,21 @@ func title(n *onnx.Node) string {
 			name += " → " + n.Outputs[0]
 		}
 	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, shortened(name))
+}
+
+func shortened(name string) string {
+	const most = 120
 	if len(name) > most {
-		name = name[:most] + "…"
+		return strings.ToValidUTF8(name[:most], "") + "…"
 	}
 	return name
 }
+
+// quote makes a name of a file fit for a message.
+func quote(name string) string { return strconv.Quote(shortened(name)) }

@@ -159,9 +159,6 @@ func concat(n *node) {
 		if len(v.shape) != len(shape) || !slices.Equal(v.shape[:axis], shape[:axis]) || !slices.Equal(v.shape[axis+1:], shape[axis+1:]) {
 			n.refuse("inputs 0 and %d have the shapes %v and %v, which differ beside axis %d", i, first.shape, v.shape, axis)
 		}
-		if v.integer != first.integer {
-			n.refuse("some inputs have whole numbers and others have not")
-		}
 		if shape[axis] += v.shape[axis]; shape[axis] > maxElements {
 			n.refuse("its result is longer than %d", maxElements)
 		}

@@ -31,6 +31,7 @@ type value struct {
 	floats         []float32
 	ints           []int64
 	maker          *step
+	plain          bool         // the ones of a LayerNorm that has no scale of its own
 	source         *onnx.Tensor // of an initializer that was not yet read
 	part           *node        // that made it on its way to an output
 	index          int          // in Program.Values, plus 1
@@ -56,6 +57,11 @@ func (v *value) is(x float64) bool {
 	}
 	d := float64(v.floats[0]) - x
 	return d < 1e-6 && d > -1e-6
+}
+
+// all tells whether every element of v is the constant x.
+func (v *value) all(x float32) bool {
+	return v.role == Constant && v.known && v.maker == nil && !slices.ContainsFunc(v.floats, func(e float32) bool { return e != x })
 }
 
 func product(shape []int) int {
@@ -151,15 +157,18 @@ func (c *compiler) spend(elements int) bool {
 // emit returns the result of an operation: at once where all it reads is known, else as a step. A nil input is left out. The value
 // has no name yet.
 func (n *node) emit(do Operation, shape []int, in ...*value) *value {
-	known, integer, trained, size := true, false, false, 0
+	known, integer, real, trained, size := true, false, false, false, 0
 	for _, v := range in {
 		if v == nil {
 			continue
 		}
 		known = known && v.known
-		integer = integer || v.integer
+		integer, real = integer || v.integer, real || !v.integer
 		trained = trained || v.trained()
 		size += v.len()
+	}
+	if integer && real {
+		n.refuse("some inputs have whole numbers and others have not")
 	}
 	if len(shape) > maxRank {
 		n.refuse("its result has rank %d; %d is the most", len(shape), maxRank)

@@ -140,7 +140,7 @@ for name, m in {"relu": nn.ReLU(), "leaky": nn.LeakyReLU(.2), "sigmoid": nn.Sigm
                 "exp": fn(torch.exp), "erf": fn(torch.erf), "neg": fn(torch.neg), "abs": fn(torch.abs), "clamp": fn(lambda x: x.clamp(-.5, .25)),
                 "log": fn(lambda x: torch.log(x * x + 1)), "sqrt": fn(lambda x: torch.sqrt(x * x + .1)), "reciprocal": fn(lambda x: 1 / (x * x + 1)),
                 "pow": fn(lambda x: (x * x + 1) ** 1.5), "square": fn(lambda x: x ** 2), "rsqrt": fn(lambda x: torch.rsqrt(x * x + 1))}.items():
-    torch_case("f_" + name, m, r(2, 3, 4), opsets=(11, 17) if name not in ("gelu", "silu", "hardswish") else (11, 14, 17, 18, 20))
+    torch_case("f_" + name, m, r(2, 3, 4), opsets=(11, 17) if name not in ("gelu", "gelu_tanh", "silu", "hardswish") else (11, 14, 17, 18, 20))
 torch_case("gelu_half_first", fn(lambda x: x * .5 * (1 + torch.erf(x / 2 ** .5))), r(2, 5))
 torch_case("gelu_half_last", fn(lambda x: x * (1 + torch.erf(x * .5 ** .5)) * .5), r(2, 5))
 torch_case("gelu_half_inside", fn(lambda x: x * (.5 * (1 + torch.erf(x / 2 ** .5)))), r(2, 5))
@@ -260,7 +260,7 @@ torch_case("lstm_unfolded", Sequence(num_layers=2, bidirectional=True), r(2, 5, 
 # What exporters other than PyTorch's write, or wrote.
 def raw(name, nodes, inputs, outputs, constants=(), opset=17, **kw):
     g = helper.make_graph(nodes, "g", [helper.make_tensor_value_info(n, TensorProto.FLOAT, x.shape) for n, x in inputs],
-                          [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs], [numpy_helper.from_array(x, n) for n, x in constants])
+                          [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs], [numpy_helper.from_array(x, n) if isinstance(x, np.ndarray) else x for n, x in constants])
     m = helper.make_model(g, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
     store(name, m.SerializeToString(), [x for _, x in inputs])
 
@@ -302,6 +302,10 @@ raw("layernorm_mul", [N("ReduceMean", ["x"], ["m"], axes=[-1]), N("Sub", ["x", "
     [("e", np.array([1e-5], np.float32)), ("g", a(5)), ("b", a(5))], opset=13)
 for kind in (np.float16, np.float64):
     raw("weights_" + np.dtype(kind).name, [N("Cast", ["w"], ["w32"], to=1), N("MatMul", ["x", "w32"], ["y"])], [("x", a(2, 3))], ["y"], [("w", a(3, 4).astype(kind))])
+
+typed = [helper.make_tensor("c_" + str(k), k, [3], [.1, -2.5, 3e-7], raw=False) for k in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)]
+raw("typed_data", [N("Cast", [t.name], ["f" + t.name], to=1) for t in typed] + [N("Sum", ["x"] + ["f" + t.name for t in typed], ["h"]), N("Cast", ["i"], ["s"], to=7), N("Add", ["s", "j"], ["s2"]), N("Reshape", ["h", "s2"], ["y"])],
+    [("x", a(2, 3))], ["y"], [(t.name, t) for t in typed] + [("i", helper.make_tensor("i", TensorProto.INT32, [2], [2, -2], raw=False)), ("j", helper.make_tensor("j", TensorProto.INT64, [2], [1, 1], raw=False))])
 
 with zipfile.ZipFile(os.path.join(here, "cases.zip"), "w", zipfile.ZIP_DEFLATED, compresslevel=9) as z:
     archive["cases.json"] = json.dumps(cases).encode()
