@@ -281,7 +281,7 @@ func TestMemoryIsBounded(t *testing.T) {
 // What needs no time in proportion to more than the file must not take it: these would take hours if a step looked at all others, or memory
 // without end.
 func TestHostileGraphsAreDoneQuickly(t *testing.T) {
-	const many = 1 << 16
+	const many = 1 << 14
 	chain := func(op string, in string) *file {
 		f := newFile().input("x", 2)
 		last := "x"
