@@ -122,8 +122,9 @@ func (s *Store) ReaderAt(ctx context.Context, d Digest) (io.ReaderAt, int64, err
 	return &partReader{ctx: ctx, driver: s.driver, key: key}, info.Size, nil
 }
 
+// partReader keeps a context, since io.ReaderAt takes none.
 type partReader struct {
-	ctx    context.Context //nolint:containedctx // io.ReaderAt takes none
+	ctx    context.Context
 	driver Driver
 	key    string
 }

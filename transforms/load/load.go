@@ -14,6 +14,7 @@ package load
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -350,7 +351,7 @@ func (b *blocks) block(number int64) ([]byte, error) {
 	}
 	block = make([]byte, min(blockSize, b.size-number*blockSize))
 	if n, err := b.source.ReadAt(block, number*blockSize); n < len(block) {
-		if err == nil || err == io.EOF {
+		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, err
