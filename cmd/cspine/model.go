@@ -280,25 +280,18 @@ func (n *modelInflateFlags) inflate(c *cobra.Command, from, to string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := models.Info(file); err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
-	m, err := onnx.Parse(file)
+	file, err = nets.Inflate(file, nets.InflateOptions{Undivided: n.undivided, Size: n.size})
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
-	if err := m.Inflate(&onnx.InflateOptions{Undivided: n.undivided, Size: n.size}); err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
-	rule := map[bool]string{false: "divided", true: "undivided"}[n.undivided]
-	file, err = onnx.WithMetadata(m.Bytes(), map[string]string{"cspine.inflated": rule})
+	info, err := models.Info(file)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", from, err)
 	}
 	if err := os.WriteFile(to, file, 0o666); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s, %s: volumes %v\n", to, byteCount(int64(len(file))), m.Graph.Inputs[0].Shape)
+	fmt.Fprintf(c.OutOrStdout(), "%s, %s: volumes %v\n", to, byteCount(int64(len(file))), info.Inputs[0].Shape)
 	return nil
 }
 

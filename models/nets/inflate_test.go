@@ -1,15 +1,16 @@
 package nets_test
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
 
+	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/gorgonia"
+	"github.com/cspine/cspine/models/nets"
 	"github.com/cspine/cspine/models/onnx"
 )
-
-// These tests stand here and not beside onnx.Model.Inflate because they run models, which package onnx can't.
 
 // random is a deterministic stand-in for weights: odd values between −½ and ½.
 func random(n, seed int) []float32 {
@@ -32,11 +33,14 @@ func flatNet(t *testing.T, size int) []byte {
 		return b.Node("Conv", name, []string{x, w, b.Floats(name+".bias", random(out, 3), out)}, attributes...)
 	}
 	x := b.Input("image", onnx.Fixed(1, 2, size, size))
-	y := conv("conv1", x, 2, 4, 3, pair("kernel_shape", 3), pair("strides", 2), pads(0, 1)) // TensorFlow's padding
+	y := conv("conv1", x, 2, 4, 3, pair("kernel_shape", 3), pair("strides", 2), pads(0, 1))              // TensorFlow's padding
+	zeros := b.Node("Mul", "zeros", []string{b.Ints("half", 0, 0, 0, 0, 1, 1, 1, 1), b.Ints("none", 0)}) // pads that nodes compute
+	y = b.Node("Pad", "pad", []string{y, b.Node("Add", "padding", []string{zeros, b.Ints("one", 0, 0, 1, 1, 0, 0, 0, 0)})})
 	for _, p := range []string{"scale", "shift", "mean"} {
 		b.Floats("bn."+p, random(4, len(p)), 4)
 	}
 	b.Floats("bn.var", []float32{.5, 1, 2, 4}, 4)
+	y = conv("conv3", y, 4, 4, 2)
 	skip := b.Node("BatchNormalization", "bn", []string{y, "bn.scale", "bn.shift", "bn.mean", "bn.var"})
 	y = b.Node("MaxPool", "maxpool", []string{skip}, pair("kernel_shape", 3), pair("strides", 2), pads(1, 1))
 	short := b.Node("AveragePool", "avgpool", []string{skip}, pair("kernel_shape", 2), pair("strides", 2), onnx.IntAttribute("ceil_mode", 1))
@@ -61,23 +65,16 @@ func flatNet(t *testing.T, size int) []byte {
 	return file
 }
 
-func inflated(t *testing.T, file []byte, opts *onnx.InflateOptions) []byte {
+func inflated(t *testing.T, file []byte, opts nets.InflateOptions) []byte {
 	t.Helper()
-	m, err := onnx.Parse(file)
+	made, err := nets.Inflate(file, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Inflate(opts); err != nil {
+	if _, err := models.Info(made); err != nil {
 		t.Fatal(err)
 	}
-	again, err := onnx.Parse(m.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := again.Check(); err != nil {
-		t.Fatal(err)
-	}
-	return m.Bytes()
+	return made
 }
 
 func infer(t *testing.T, file []byte, in []float32) [][]float32 {
@@ -108,7 +105,7 @@ func TestInflatedActivationsEqualTheImages(t *testing.T) {
 			volume = append(volume, v)
 		}
 	}
-	want, got := infer(t, flat, image), infer(t, inflated(t, flat, nil), volume)
+	want, got := infer(t, flat, image), infer(t, inflated(t, flat, nets.InflateOptions{}), volume)
 	for i, w := range want[0] {
 		if g := got[0][i*size+size/2]; math.Abs(float64(g-w)) > 2e-6 {
 			t.Fatalf("map: value %d is %g in the volume, %g in the image", i, g, w)
@@ -131,7 +128,7 @@ func TestUndividedKernelsAreRepeatedAsTheyAre(t *testing.T) {
 		return m.Weights()[name]
 	}
 	for name, edge := range map[string]int{"conv1.weight": 3, "excite.weight": 1, "transposed.weight": 4} {
-		old, made := weights(flat, name), weights(inflated(t, flat, &onnx.InflateOptions{Undivided: true}), name)
+		old, made := weights(flat, name), weights(inflated(t, flat, nets.InflateOptions{Undivided: true}), name)
 		if len(made.Dims) != 5 || made.Dims[4] != int64(edge) {
 			t.Fatalf("%s has the dimensions %v", name, made.Dims)
 		}
@@ -144,7 +141,7 @@ func TestUndividedKernelsAreRepeatedAsTheyAre(t *testing.T) {
 }
 
 func TestInflateTakesTheSizeAskedFor(t *testing.T) {
-	m, err := onnx.Parse(inflated(t, flatNet(t, 64), &onnx.InflateOptions{Size: 32}))
+	m, err := onnx.Parse(inflated(t, flatNet(t, 64), nets.InflateOptions{Size: 32}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,18 +193,16 @@ func TestInflateRefusesByTheNodesName(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := onnx.Parse(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.Inflate(nil); err == nil || !strings.Contains(err.Error(), "node odd (") || !strings.Contains(err.Error(), c.say) {
+		var refused *models.Error
+		if _, err := nets.Inflate(file, nets.InflateOptions{}); !errors.As(err, &refused) || refused.Code != models.CodeUnsupported ||
+			!strings.Contains(refused.Detail, "node odd (") || !strings.Contains(refused.Detail, c.say) {
 			t.Errorf("%s: error is %v, want %q", name, err, c.say)
 		}
 	}
 	b := onnx.NewBuilder("volume")
 	b.Output(b.Input("volume", onnx.Fixed(1, 2, 8, 8, 8)), onnx.Fixed(1, 2, 8, 8, 8))
 	file, _ := b.Bytes()
-	if m, err := onnx.Parse(file); err != nil || m.Inflate(nil) == nil {
-		t.Errorf("a volume was inflated, error %v", err)
+	if _, err := nets.Inflate(file, nets.InflateOptions{}); err == nil {
+		t.Error("a volume was inflated")
 	}
 }

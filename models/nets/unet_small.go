@@ -7,7 +7,7 @@ import "math"
 // output probability [1, Classes, Size, Size, Size].
 //
 // What it spends goes where the task needs it. Which level a vertebra is can only be told by counting from the skull:
-// ten convolutions at 1/8 to 1/32 of the size, which see the whole volume and cost a third. Where its surface runs is told
+// fifteen convolutions at 1/8 to 1/32 of the size, which see the whole volume and cost a third. Where its surface runs is told
 // by the grey values nearby: a shallow branch at full size, joined with what is known at half size voxel by voxel. Skips are added, not
 // concatenated, which halves the decoder's cost (LinkNet, Chaurasia & Culurciello, arXiv 1707.03718).
 type UNetSmall struct {

@@ -146,17 +146,24 @@ func (f *inflater) pool(n *Node) (kind, error) {
 
 func (f *inflater) global(*Node) (kind, error) { return pooled, nil }
 
+// integers returns a constant list of whole numbers, computed by nodes or not.
+func (f *inflater) integers(name string) (values []int64, ok bool) {
+	if t := f.constant(name); t != nil {
+		return t.Int64s()
+	}
+	if f.Evaluate == nil || name == "" {
+		return nil, false
+	}
+	return f.Evaluate(name)
+}
+
 // axes returns a node's list of axes, an attribute or a constant input, and how to replace it. ok is false where there is none, or it is not
 // constant.
 func (f *inflater) axes(n *Node, input int) (axes []int64, replace func([]int64), ok bool) {
 	if a, is := n.attribute("axes"); is {
 		return a.Ints, func(v []int64) { n.set("axes", v) }, true
 	}
-	t := f.constant(at(n.Inputs, input))
-	if t == nil {
-		return nil, nil, false
-	}
-	axes, ok = t.Int64s()
+	axes, ok = f.integers(at(n.Inputs, input))
 	return axes, func(v []int64) { f.put(n, input, "inflated", newInts(v)) }, ok
 }
 
@@ -220,14 +227,13 @@ func (f *inflater) flatten(n *Node) (kind, error) {
 }
 
 func (f *inflater) reshape(n *Node) (kind, error) {
-	t := f.constant(at(n.Inputs, 1))
-	if t == nil {
+	shape, ok := f.integers(at(n.Inputs, 1))
+	if !ok {
 		if f.kindOf(n, 0) == other {
 			return other, nil
 		}
 		return other, f.refuse(n, "its shape is not constant")
 	}
-	shape, _ := t.Int64s()
 	one := len(shape) == 4 && shape[2] == 1 && shape[3] == 1
 	switch from := f.kindOf(n, 0); {
 	case from == pooled && len(shape) == 2:
@@ -279,8 +285,8 @@ func (f *inflater) pad(n *Node) (kind, error) {
 	replace := func(v []int64) { n.set("pads", v) }
 	if a, ok := n.attribute("pads"); ok {
 		pads = a.Ints
-	} else if t := f.constant(at(n.Inputs, 1)); t != nil {
-		pads, _ = t.Int64s()
+	} else {
+		pads, _ = f.integers(at(n.Inputs, 1))
 		replace = func(v []int64) { f.put(n, 1, "inflated", newInts(v)) }
 	}
 	if at(n.Inputs, 3) != "" || len(pads) != 8 || pads[2] != pads[3] || pads[6] != pads[7] {
