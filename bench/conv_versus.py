@@ -26,7 +26,7 @@ def layers(binary):
     text = subprocess.run([binary, "-test.run", "TestListLayers", "-test.v"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found = {}
     for line in text.splitlines():
-        m = re.match(r"layer (.*): (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$", line)
+        m = re.match(r"layer (.*):" + r" (\d+)" * 7 + "$", line)
         if m:
             found[m[1]] = tuple(int(m[i]) for i in range(2, 9))
     return found

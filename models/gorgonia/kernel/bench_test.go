@@ -63,7 +63,7 @@ func TestListLayers(t *testing.T) {
 		t.Skip("only with -v")
 	}
 	for _, l := range volumes {
-		fmt.Printf("layer %s: %d %d %d %d %d %d\n", l.name, l.in, l.out, l.size, l.kernel, l.s, l.dims)
+		fmt.Printf("layer %s: %d %d %d %d %d %d %d\n", l.name, l.in, l.out, l.size, l.kernel, l.s, l.dims, max(1, l.group))
 	}
 }
 

@@ -168,7 +168,11 @@ func TestNaNAndInfinityReachWhatTheyBelongTo(t *testing.T) {
 
 func TestScratchIsBoundedAndReleased(t *testing.T) {
 	w := NewWorkers(2)
-	for name, g := range kinds() {
+	all := kinds()
+	wide := all["padded planes"]
+	wide.InSize, wide.OutSize, wide.Out = [3]int{20, 50, 13}, [3]int{20, 50, 13}, 400
+	all["many outputs"] = wide
+	for name, g := range all {
 		g.InSize[2] *= 8
 		g.OutSize[2] = (g.InSize[2]+2*g.PadBegin[2]-g.Kernel[2])/g.Stride[2] + 1
 		c, err := NewConv(g, w)

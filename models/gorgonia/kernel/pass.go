@@ -279,6 +279,7 @@ const (
 	termsOfBlock = 216       // of a tile kernel: its factors stay in the first-level cache
 	slabFloats   = 128 << 10 // of a worker: they stay in the second-level cache
 	panelFloats  = 128 << 10
+	sumFloats    = 160 << 10 // of a tile's outputs, where several blocks of channels add to them
 )
 
 // chooseTile sets the channels of a block and the positions of a tile.
@@ -296,11 +297,17 @@ func (p *pass) chooseTile(taps int) {
 	best, bestCost := [2]int{1, 1}, 0.0
 	found := false
 	for z := 1; z <= min(p.grid[0], 16); z++ {
-		for y := h; y >= 1; y-- {
+		for y := 1; y <= h; y++ {
 			if p.layout == columns && z > 1 && y < h {
-				break // a panel's positions must follow each other in the output
+				continue // a panel's positions must follow each other in the output
 			}
 			if slab(z, y) > slabFloats {
+				continue
+			}
+			// Outputs that several blocks add to should stay near; those that are scattered afterwards take scratch.
+			sums := z * y * p.grid[2] * p.rows * len(p.phases)
+			aside := p.layout == flat || p.outStep != [3]int{1, 1, 1}
+			if found && (p.chans > p.block && sums > sumFloats || aside && sums > 4*sumFloats) {
 				continue
 			}
 			if p.layout == columns && p.block*taps*len(p.phases)*roundUp(z*y*p.grid[2], p.level.lanes) > panelFloats {
