@@ -19,6 +19,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/ingest"
@@ -28,7 +29,7 @@ import (
 )
 
 type prepareFlags struct {
-	task, data, store, segmenter, precision, name, runner, config, pictures string
+	task, data, store, segmenter, engine, precision, name, runner, config, pictures string
 
 	only      []string
 	beamFlags []string
@@ -64,6 +65,7 @@ some studies went into quarantine.`,
 	f.StringVar(&p.data, "data", "", "folder or bucket URL of the studies")
 	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
 	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, several with commas between (their mean), or 'labels' to take segmentations/<study>.nii")
+	f.StringVar(&p.engine, "engine", "", "that runs the model: one of "+strings.Join(engines.Names(engines.Inference), ", ")+" (default auto)")
 	f.StringVar(&p.precision, "precision", "", "of the model's arithmetic: f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
 	f.StringVar(&p.name, "run", "", "name of the run and of its data set")
 	f.StringVar(&p.runner, "runner", "prism", "engine: prism (embedded), flink, dataflow or direct")
@@ -105,6 +107,9 @@ func (p *prepareFlags) check() error {
 	}
 	if p.precision != "" && !slices.Contains(models.Precisions, models.Precision(p.precision)) {
 		return usage("--precision %q is not one of %v", p.precision, models.Precisions)
+	}
+	if p.engine != "" && !slices.Contains(engines.Names(engines.Inference), p.engine) {
+		return usage("--engine %q is not one of %s", p.engine, strings.Join(engines.Names(engines.Inference), ", "))
 	}
 	for _, r := range pipelines.Runners {
 		if p.runner == r {
@@ -178,6 +183,9 @@ func (p *prepareFlags) model(ctx context.Context, store *artifacts.Store, m segm
 	}
 	if p.precision != "" {
 		m.Precision = p.precision
+	}
+	if p.engine != "" {
+		m.Engine = p.engine
 	}
 	for i, name := range strings.Split(p.segmenter, ",") {
 		before := m.Precision

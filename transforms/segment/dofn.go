@@ -18,8 +18,8 @@ import (
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/models/onnx"
-	"github.com/cspine/cspine/models/openvino"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/ingest"
 	"github.com/cspine/cspine/transforms/resample"
@@ -39,6 +39,8 @@ const Version = 1
 type Model struct {
 	// Digests are the files'. There is none for the label files that lie beside the studies.
 	Digests []string `toml:"-"`
+	// Engine is the engine's name. Check settles it where it is empty or "auto", so that all workers run the same.
+	Engine string
 	// Precision is "f32" (default), "bf16", or "int8" for quantised models.
 	Precision string
 }
@@ -64,7 +66,8 @@ func (m Model) compileOptions() *models.CompileOptions {
 }
 
 // Check says what is wrong with a model's file before a run begins: that it is no segmenter, or that this
-// machine lacks the engine or the precision. A precision that is left open becomes int8 by a quantised model.
+// machine lacks the engine or the precision. A precision that is left open becomes int8 by a quantised model, and an engine that is
+// left open the best of this machine.
 func (m *Model) Check(file []byte) error {
 	info, err := models.Info(file)
 	if err != nil {
@@ -83,12 +86,13 @@ func (m *Model) Check(file []byte) error {
 	if _, err := models.Prepare(file, m.compileOptions()); err != nil {
 		return err
 	}
-	e, err := engine()
+	e, err := engines.Find(m.Engine, engines.Inference)
 	if err != nil {
 		return err
 	}
+	m.Engine = e.Name()
 	if p := m.compileOptions().Precision; !slices.Contains(e.Precisions(), p) {
-		return &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, this machine has %q", p, e.Precisions())}
+		return &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, engine %s has %q", p, e.Name(), e.Precisions())}
 	}
 	return nil
 }
@@ -113,9 +117,6 @@ func ports(values []onnx.ValueInfo) []models.Port {
 	return out
 }
 
-// engine returns this process's engine.
-func engine() (models.Engine, error) { return openvino.New(nil) }
-
 // shared are the networks of this process.
 var shared models.Shared
 
@@ -131,7 +132,7 @@ func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit 
 	if err != nil {
 		return err
 	}
-	engine, err := engine()
+	engine, err := engines.Find(f.Model.Engine, engines.Inference)
 	if err != nil {
 		return err
 	}
