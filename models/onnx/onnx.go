@@ -10,6 +10,7 @@ package onnx
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -137,11 +138,14 @@ func Parse(file []byte) (*Model, error) {
 
 // Bytes returns the model as a file.
 func (m *Model) Bytes() []byte {
-	graph := m.Graph.append(nil)
-	out := make([]byte, 0, len(m.rest)+len(graph)+16)
-	out = append(out, m.rest...)
-	out = protowire.AppendTag(out, 7, protowire.BytesType)
-	return protowire.AppendBytes(out, graph)
+	graph := m.Graph.pieces()
+	size := 0
+	for _, p := range graph {
+		size += len(p)
+	}
+	head := protowire.AppendTag(slices.Clip(m.rest), 7, protowire.BytesType)
+	head = protowire.AppendVarint(head, uint64(size))
+	return slices.Concat(append([][]byte{head}, graph...)...)
 }
 
 func parseOpset(b []byte) (domain string, version int64, err error) {
@@ -207,16 +211,22 @@ func (g *Graph) parse(b []byte) error {
 	return err
 }
 
-func (g *Graph) append(out []byte) []byte {
-	sub := func(number protowire.Number, b []byte) {
-		out = protowire.AppendTag(out, number, protowire.BytesType)
-		out = protowire.AppendBytes(out, b)
+// pieces returns what makes up the graph's message, in its order. Weights are views, so that a large model is copied once.
+func (g *Graph) pieces() [][]byte {
+	var out [][]byte
+	sub := func(number protowire.Number, message ...[]byte) {
+		size := 0
+		for _, b := range message {
+			size += len(b)
+		}
+		head := protowire.AppendTag(nil, number, protowire.BytesType)
+		out = append(append(out, protowire.AppendVarint(head, uint64(size))), message...)
 	}
 	for _, n := range g.Nodes {
 		sub(1, n.bytes())
 	}
 	for _, t := range g.Initializers {
-		sub(5, t.bytes())
+		sub(5, t.pieces()...)
 	}
 	for _, v := range g.Inputs {
 		sub(11, v.bytes())
@@ -224,7 +234,7 @@ func (g *Graph) append(out []byte) []byte {
 	for _, v := range g.Outputs {
 		sub(12, v.bytes())
 	}
-	return append(out, g.rest...)
+	return append(out, g.rest)
 }
 
 func parseNode(b []byte) (*Node, error) {

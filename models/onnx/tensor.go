@@ -138,11 +138,12 @@ func (t *Tensor) checkDims() error {
 	return nil
 }
 
-func (t *Tensor) bytes() []byte {
+// pieces returns what makes up the message: all before the values, and these.
+func (t *Tensor) pieces() [][]byte {
 	if t.raw != nil {
-		return t.raw
+		return [][]byte{t.raw}
 	}
-	out := make([]byte, 0, len(t.data)+len(t.Name)+64)
+	var out []byte
 	for _, d := range t.Dims {
 		out = protowire.AppendTag(out, 1, protowire.VarintType)
 		out = protowire.AppendVarint(out, uint64(d))
@@ -152,5 +153,5 @@ func (t *Tensor) bytes() []byte {
 	out = protowire.AppendTag(out, 8, protowire.BytesType)
 	out = protowire.AppendString(out, t.Name)
 	out = protowire.AppendTag(out, 9, protowire.BytesType)
-	return protowire.AppendBytes(out, t.data)
+	return [][]byte{protowire.AppendVarint(out, uint64(len(t.data))), t.data}
 }
