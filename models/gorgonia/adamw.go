@@ -36,18 +36,12 @@ func (f *flat) norm(w *kernel.Workers) float64 {
 	return math.Sqrt(total)
 }
 
-// step takes the n-th step of AdamW, with gradients times scale. Operations and their order are those of torch.optim.AdamW.
+// step takes the n-th step of AdamW, with gradients times scale.
 func (f *flat) step(x *exec, a models.AdamW, rate float64, n int64, scale float32) {
 	c1, c2 := 1-math.Pow(a.Beta1, float64(n)), 1-math.Pow(a.Beta2, float64(n))
-	decay, size, root := float32(1-rate*a.WeightDecay), float32(rate/c1), float32(math.Sqrt(c2))
-	lerp, keep, add, epsilon := float32(1-a.Beta1), float32(a.Beta2), float32(1-a.Beta2), float32(a.Epsilon)
+	k := kernel.AdamStep{Scale: scale, Lerp: float32(1 - a.Beta1), Keep: float32(a.Beta2), Add: float32(1 - a.Beta2),
+		Decay: float32(1 - rate*a.WeightDecay), Size: float32(rate / c1), Root: float32(math.Sqrt(c2)), Epsilon: float32(a.Epsilon)}
 	x.span(f.trained, func(from, to int) {
-		w, m, v := f.values[from:to], f.first[from:to], f.second[from:to]
-		for i, g := range f.grads[from:to] {
-			g *= scale
-			m[i] += lerp * (g - m[i])
-			v[i] = v[i]*keep + add*g*g
-			w[i] = w[i]*decay - size*m[i]/(float32(math.Sqrt(float64(v[i])))/root+epsilon)
-		}
+		kernel.AdamW(f.values[from:to], f.first[from:to], f.second[from:to], f.grads[from:to], k)
 	})
 }

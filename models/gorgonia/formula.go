@@ -29,6 +29,7 @@ type formula struct {
 	view    *int   // the result is the first input's memory, from this element on
 	joined  bool   // the inputs lie one after the other in the result, if that can be arranged
 	part    int    // the result is this one of the first input's results
+	within  *int   // the result is zero, but for the only input, which lies together from this element on
 	inPlace []int  // inputs whose memory the result may take where nothing else reads them; the first that can be is taken
 	reads   []bool // whether the kernel reads an input's values at all; nil means that it reads all
 

@@ -137,6 +137,18 @@ func (b *builder) concat(do *program.Concat) {
 	}, in...)
 }
 
+// joinParts writes the inputs one after the other, but for those that were made there.
+func joinParts(x *exec, out, in [][]float32) error {
+	at := 0
+	for _, part := range in {
+		if to := out[0][at:]; !same(part, to) {
+			x.span(len(part), func(from, end int) { copy(to[from:end], part[from:end]) })
+		}
+		at += len(part)
+	}
+	return nil
+}
+
 func (b *builder) reshape() {
 	shape, zero := b.shape(0), 0
 	name := b.name("Reshape")
@@ -163,9 +175,9 @@ func (b *builder) slice(do *program.Slice) {
 	if len(c.shape) == 1 && c.from[0] == 1 {
 		f.view = &c.fromBase
 	}
-	name := b.name("Slice")
+	name, within := b.name("Slice"), f.view
 	f.grad = func(_ []*G.Node, _, dy *G.Node) []*G.Node {
-		return []*G.Node{b.apply(formula{name: name + " gradient", outs: [][]int{shape}, kernel: func(x *exec, out, in [][]float32) error {
+		return []*G.Node{b.apply(formula{name: name + " gradient", outs: [][]int{shape}, within: within, kernel: func(x *exec, out, in [][]float32) error {
 			clear(out[0])
 			back.run(x, out[0], in[0], false)
 			return nil

@@ -107,10 +107,10 @@ func newPlan(inputs map[*G.Node]want, wanted []want) *plan {
 		stack = append(stack, operands(n)...)
 	}
 	slices.SortFunc(order, func(a, b *G.Node) int { return cmp.Compare(a.ID(), b.ID()) })
-	flat := sums(order, wanted)
+	all, spared := sums(order, wanted)
 	for _, n := range order {
-		if _, ok := p.places[n]; !ok {
-			p.add(n, flat)
+		if _, ok := p.places[n]; !ok && !spared[n] {
+			p.add(n, all)
 		}
 	}
 	p.claim(wanted)
@@ -146,8 +146,14 @@ func isSum(n *G.Node) bool {
 	return !ours && len(operands(n)) == 2
 }
 
-// sums returns the terms of each sum that no other sum takes in, left to right; a nil list for those that are taken in.
-func sums(order []*G.Node, wanted []want) map[*G.Node][]*G.Node {
+// sum is what becomes of sums of gradients.
+type sum struct {
+	terms []*G.Node // left to right; nil where another sum has taken them in
+	parts bool      // the terms are the parts of the result, one after the other
+}
+
+// sums returns what becomes of each sum, and which other nodes are then not needed.
+func sums(order []*G.Node, wanted []want) (all map[*G.Node]*sum, spared map[*G.Node]bool) {
 	readers := map[*G.Node]int{}
 	for _, n := range order {
 		for _, in := range operands(n) {
@@ -157,32 +163,76 @@ func sums(order []*G.Node, wanted []want) map[*G.Node][]*G.Node {
 	for _, w := range wanted {
 		readers[w.node]++
 	}
-	flat := map[*G.Node][]*G.Node{}
+	all, spared = map[*G.Node]*sum{}, map[*G.Node]bool{}
 	for _, n := range order {
 		if !isSum(n) {
 			continue
 		}
+		s := &sum{}
 		for _, in := range operands(n) {
-			if inner := flat[in]; inner != nil && readers[in] == 1 {
-				flat[n] = append(flat[n], inner...)
-				flat[in] = nil
+			if inner := all[in]; inner != nil && readers[in] == 1 {
+				s.terms = append(s.terms, inner.terms...)
+				inner.terms = nil
 			} else {
-				flat[n] = append(flat[n], in)
+				s.terms = append(s.terms, in)
 			}
 		}
+		all[n] = s
 	}
-	return flat
+	for n, s := range all {
+		if parts := partition(n, s.terms, readers); parts != nil {
+			for _, t := range s.terms {
+				spared[t] = true
+			}
+			s.terms, s.parts = parts, true
+		}
+	}
+	return all, spared
+}
+
+// partition returns the parts that a sum is put together of, in order, where its terms are the gradients of slices that share the whole value
+// out among them; nil otherwise. Split and the reordering of gates are such.
+func partition(n *G.Node, terms []*G.Node, readers map[*G.Node]int) []*G.Node {
+	type part struct {
+		at, size int
+		node     *G.Node
+	}
+	var parts []part
+	for _, t := range terms {
+		f, ok := t.Op().(*formula)
+		if !ok || f.within == nil || readers[t] != 1 {
+			return nil
+		}
+		parts = append(parts, part{*f.within, size(f.in[0].Shape()), f.in[0]})
+	}
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.at, b.at) })
+	at := 0
+	var nodes []*G.Node
+	for _, p := range parts {
+		if p.at != at {
+			return nil
+		}
+		at += p.size
+		nodes = append(nodes, p.node)
+	}
+	if at != size(n.Shape()) {
+		return nil
+	}
+	return nodes
 }
 
 // add gives a node its place, and its step where it needs one.
-func (p *plan) add(n *G.Node, flat map[*G.Node][]*G.Node) {
-	if terms, sum := flat[n]; sum {
-		if terms != nil {
-			inPlace := make([]int, len(terms))
+func (p *plan) add(n *G.Node, all map[*G.Node]*sum) {
+	if s := all[n]; s != nil {
+		switch {
+		case s.parts:
+			p.step(n, &formula{name: "joined gradients", outs: [][]int{n.Shape()}, kernel: joinParts, joined: true, in: s.terms})
+		case s.terms != nil:
+			inPlace := make([]int, len(s.terms))
 			for i := range inPlace {
 				inPlace[i] = i
 			}
-			p.step(n, &formula{name: "sum of gradients", outs: [][]int{n.Shape()}, kernel: addAll, inPlace: inPlace, in: terms})
+			p.step(n, &formula{name: "sum of gradients", outs: [][]int{n.Shape()}, kernel: addAll, inPlace: inPlace, in: s.terms})
 		}
 		return
 	}
