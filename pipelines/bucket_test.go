@@ -1,6 +1,9 @@
 package pipelines
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"net/url"
@@ -16,7 +19,9 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	_ "github.com/cspine/cspine/artifacts/cloud"
 	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/segment"
+	"github.com/cspine/cspine/transforms/shard"
 )
 
 // s3 starts an S3 server in this process and returns the URL of a folder in its only bucket.
@@ -53,6 +58,54 @@ func TestBucketsGiveTheCropsThatFoldersGive(t *testing.T) {
 	}
 	if got := computed(b.prepare(segment.Model{})); len(got) != 0 {
 		t.Errorf("a second run computed %v", got)
+	}
+}
+
+func TestABucketGivesTheSegmentationSamplesThatAFolderGives(t *testing.T) {
+	b := newBench(t, 3)
+	at := s3(t)
+	samples := func() map[string]shard.Segmentation {
+		b.run(PrepareSegmentation, segment.Model{})
+		set, err := load.Open(t.Context(), b.store(), "test", load.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]shard.Segmentation{}
+		for s, err := range set.Choose(load.All()).Epoch(t.Context(), 1, 0, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[s.StudyUID] = *s
+		}
+		return all
+	}
+	local := samples()
+	b.site.Store = at("/masks")
+	remote := samples()
+	for uid, s := range local {
+		r := remote[uid]
+		if !bytes.Equal(s.Volume, r.Volume) || !bytes.Equal(s.Labels, r.Labels) || s.SpacingMM != r.SpacingMM {
+			t.Errorf("study %s: another sample from the bucket", uid)
+		}
+	}
+	if len(local) != 3 || len(remote) != 3 {
+		t.Errorf("%d samples from the folder, %d from the bucket", len(local), len(remote))
+	}
+	// A range that begins behind the end is the end, as on a disk.
+	driver, err := artifacts.OpenDriver(t.Context(), b.site.Store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer driver.Close()
+	key := shard.Dir("test") + "/" + shard.ManifestFile
+	if n, err := driver.ReadAt(t.Context(), key, make([]byte, 5), 1<<30); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("behind the end: %d bytes, %v", n, err)
+	}
+	if n, err := driver.ReadAt(t.Context(), key, make([]byte, 1<<20), 10); n == 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("over the end: %d bytes, %v", n, err)
+	}
+	if _, err := driver.ReadAt(t.Context(), key+"x", make([]byte, 5), 0); !errors.Is(err, artifacts.ErrNotFound) {
+		t.Errorf("absent: %v", err)
 	}
 }
 
