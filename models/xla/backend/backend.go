@@ -10,6 +10,9 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/backends/notimplemented"
@@ -59,15 +62,21 @@ func (b *Backend) IsFinalized() bool { return false }
 // Builder begins a graph.
 func (b *Backend) Builder(name string) backends.Builder { return newBuilder(b, name) }
 
-// Program is a compiled graph. Run and Destroy are pjrt.Executable's; the rest is what GoMLX asks of an executable, and does nothing.
+// Program is a compiled graph. Equal graphs of one process share what the plugin compiled.
 type Program struct {
-	*pjrt.Executable
-	// Module is how many bytes of StableHLO it was made from.
-	Module int
+	shared *cached
+	once   sync.Once
 }
 
-// Finalize frees the program.
-func (p *Program) Finalize() { _ = p.Destroy() }
+// Run is pjrt.Executable's.
+func (p *Program) Run(arguments [][]*pjrt.Buffer) ([][]*pjrt.Buffer, error) {
+	return p.shared.exec.Run(arguments)
+}
+
+// Finalize gives the program back. It must not run any more.
+func (p *Program) Finalize() { p.once.Do(func() { programs.put(p.shared) }) }
+
+// What follows is what GoMLX asks of an executable besides.
 
 // Inputs returns nothing.
 func (p *Program) Inputs() (names []string, shapes []shapes.Shape) { return nil, nil }
@@ -107,9 +116,9 @@ func (b *Backend) compileOptions() ([]byte, error) {
 		build = message(build, 9, message(one, 3, integer(nil, 1, 0)))
 	}
 	all := message(nil, 3, build)
-	for name, value := range b.options.Flags { // env_option_overrides
+	for _, name := range slices.Sorted(maps.Keys(b.options.Flags)) { // env_option_overrides
 		var v []byte
-		switch x := value.(type) {
+		switch x := b.options.Flags[name].(type) {
 		case string:
 			v = message(nil, 1, []byte(x))
 		case bool:
@@ -120,7 +129,7 @@ func (b *Backend) compileOptions() ([]byte, error) {
 		case int64:
 			v = integer(nil, 3, x)
 		default:
-			return nil, fmt.Errorf("xla: flag %s has type %T", name, value)
+			return nil, fmt.Errorf("xla: flag %s has type %T", name, x)
 		}
 		all = message(all, 7, message(message(nil, 1, []byte(name)), 2, v))
 	}

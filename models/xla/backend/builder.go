@@ -139,10 +139,10 @@ func (b *builder) Compile(outputs []backends.Op, _ []*backends.ShardingSpec) (ba
 	if err != nil {
 		return nil, err
 	}
-	e, err := b.backend.client.Compile(module, options, b.backend.options.Devices, len(outputs))
+	shared, err := programs.get(b.backend.client, module, options, b.backend.options.Devices, len(outputs))
 	if err != nil {
 		return nil, err
 	}
-	b.backend.program = &Program{Executable: e, Module: len(module)}
+	b.backend.program = &Program{shared: shared}
 	return b.backend.program, nil
 }
