@@ -24,6 +24,7 @@ import (
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/gorgonia"
 	"github.com/cspine/cspine/models/openvino"
+	"github.com/cspine/cspine/models/xla"
 )
 
 type configuration struct {
@@ -131,6 +132,10 @@ func engine(name string) (models.Engine, error) {
 		return gorgonia.New(), nil
 	case "openvino":
 		return openvino.New(nil)
+	case "xla":
+		return xla.New(nil)
+	case "xla-native": // 3D convolutions as XLA makes them
+		return xla.New(&xla.Options{Convolution: xla.Native})
 	}
 	return nil, fmt.Errorf("no engine %q", name)
 }
