@@ -42,15 +42,16 @@ func (c *Curve) points() plotter.XYs {
 	return p
 }
 
-// Curves draws charts below one another, with a common width and legends at their right, as a PNG.
+// Curves draws charts below one another, with one horizontal range and legends at their right, as a PNG.
 func Curves(title string, charts []Chart) ([]byte, error) {
-	const width, height = 9, 3 // inches, of a chart
+	const width, height, legend = 9 * vg.Inch, 3 * vg.Inch, 1.9 * vg.Inch // of a chart, and of the legend in it
 	if len(charts) == 0 {
 		return nil, fmt.Errorf("picture: no curves")
 	}
 	plots := make([][]*plot.Plot, len(charts))
+	legends := make([]plot.Legend, len(charts))
 	for i, c := range charts {
-		p, err := c.plot()
+		p, err := c.plot(&legends[i])
 		if err != nil {
 			return nil, fmt.Errorf("picture: curves of %s: %w", c.Y, err)
 		}
@@ -58,22 +59,32 @@ func Curves(title string, charts []Chart) ([]byte, error) {
 			p.Title.Text = title
 		}
 		plots[i] = []*plot.Plot{p}
+		plots[0][0].X.Min, plots[0][0].X.Max = min(plots[0][0].X.Min, p.X.Min), max(plots[0][0].X.Max, p.X.Max)
 	}
-	canvas := vgimg.New(width*vg.Inch, vg.Length(len(charts))*height*vg.Inch)
+	canvas := vgimg.New(width, vg.Length(len(charts))*height)
 	tiles := draw.Tiles{Rows: len(charts), Cols: 1, PadTop: 6, PadBottom: 6, PadLeft: 6, PadRight: 6, PadY: 10}
-	cells := plot.Align(plots, tiles, draw.New(canvas))
+	whole := draw.New(canvas)
+	cells := plot.Align(plots, tiles, draw.Crop(whole, 0, -legend, 0, 0))
 	for i := range plots {
-		plots[i][0].Draw(cells[i][0])
+		p, cell := plots[i][0], cells[i][0]
+		p.X.Min, p.X.Max = plots[0][0].X.Min, plots[0][0].X.Max
+		p.Draw(cell)
+		beside := whole
+		beside.Rectangle = vg.Rectangle{Min: vg.Point{X: cell.Max.X + 6, Y: cell.Min.Y}, Max: vg.Point{X: whole.Max.X - 6, Y: cell.Max.Y - 12}}
+		legends[i].Draw(beside)
 	}
 	var out bytes.Buffer
 	_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(&out)
 	return out.Bytes(), err
 }
 
-func (c *Chart) plot() (*plot.Plot, error) {
+// plot makes the chart, and the legend that stands beside it.
+func (c *Chart) plot(legend *plot.Legend) (*plot.Plot, error) {
 	p := plot.New()
 	p.X.Label.Text, p.Y.Label.Text = c.X, c.Y
-	p.Legend.Top, p.Legend.Left = true, true
+	*legend = plot.NewLegend()
+	legend.Top, legend.Left = true, true
+	legend.Padding = 2
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{0xE0}, color.Gray{0xE0}
 	p.Add(grid)
@@ -81,22 +92,18 @@ func (c *Chart) plot() (*plot.Plot, error) {
 		if len(curve.X) == 0 {
 			continue
 		}
-		if err := curve.draw(p); err != nil {
+		if err := curve.draw(p, legend); err != nil {
 			return nil, err
 		}
 	}
 	if c.Low != c.High {
 		p.Y.Min, p.Y.Max = c.Low, c.High
 	}
-	// The legend stands in a margin of its own: no curve runs behind it.
-	p.X.Max += (p.X.Max - p.X.Min) * 0.001
-	p.Legend.Left = false
-	p.Legend.XOffs = 0
 	return p, nil
 }
 
-// draw adds a curve to a plot.
-func (c *Curve) draw(p *plot.Plot) error {
+// draw adds a curve to a plot and its legend.
+func (c *Curve) draw(p *plot.Plot, legend *plot.Legend) error {
 	shade := c.Color
 	switch {
 	case shade != color.RGBA{}:
@@ -136,6 +143,6 @@ func (c *Curve) draw(p *plot.Plot) error {
 		points.Color, points.Radius = shade, vg.Points(2)
 		p.Add(points)
 	}
-	p.Legend.Add(c.Name, line)
+	legend.Add(c.Name, line)
 	return nil
 }
