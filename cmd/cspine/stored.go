@@ -35,7 +35,8 @@ func latest(ctx context.Context, store *artifacts.Store, run string) (key string
 		return "", nil, err
 	}
 	for _, f := range files {
-		if !strings.HasSuffix(f.Key, ".parquet") || run != "" && path.Dir(f.Key) != manifest.Dir(run) {
+		// A training's manifest names no study.
+		if !strings.HasSuffix(f.Key, ".parquet") || strings.HasSuffix(f.Key, ".train.parquet") || run != "" && path.Dir(f.Key) != manifest.Dir(run) {
 			continue
 		}
 		if path.Base(f.Key) > path.Base(key) || key == "" {
