@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 
 	// Without its exact version Gorgonia's tensors panic when the program starts.
 	_ "go4.org/unsafe/assume-no-moving-gc"
@@ -81,6 +82,7 @@ func (*Engine) Compile(ctx context.Context, model []byte, opts *models.CompileOp
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	debug.FreeOSMemory() // reading a large model leaves behind as much as its values need
 	n, err := newNetwork(ctx, p, &o)
 	if err != nil {
 		return nil, err
