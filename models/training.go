@@ -75,6 +75,9 @@ type LossKind string
 const (
 	// Dice is 1 − (2·Σpt + s)/(Σp + Σt + s) over the whole flattened batch, p being probabilities.
 	Dice LossKind = "dice"
+	// DicePerChannel is the mean over the output's channels (axis 1) of each one's dice over its part of the batch. Dice drives a
+	// channel that is still unsure towards nothing as soon as others are found; this does not.
+	DicePerChannel LossKind = "dice_per_channel"
 	// BCE is Σ v·bce(p, t) / Σ v, p being probabilities, v = w·(1 + (PositiveWeight − 1)·t); logarithms are bounded at −100, as PyTorch does. An engine should
 	// compute it from the logits where the output is a Sigmoid's.
 	BCE LossKind = "bce"

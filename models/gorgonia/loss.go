@@ -73,8 +73,13 @@ type lossTerm struct {
 	models.LossTerm
 	input int
 	size  int
-	sums  [2]termSums // by set of targets, of the last run
+	// block elements lie together that belong to one channel, and the channels follow each other; but for DicePerChannel all are one.
+	block, channels int
+	sums            [2][]termSums // by set of targets, then by channel, of the last run
 }
+
+// dice tells whether the term is one of the two kinds.
+func (t *lossTerm) dice() bool { return t.Kind == models.Dice || t.Kind == models.DicePerChannel }
 
 // termSums are what a term needs of all elements: for dice Σpt, Σp and Σt, for cross entropy Σw·bce and Σw.
 type termSums struct{ a, b, c float64 }
@@ -120,13 +125,21 @@ func (b *builder) loss(l models.Loss) (*G.Node, *loss, error) {
 		node := b.nodes[v]
 		input := lossInput{node: node, odds: in.logit}
 		switch t.Kind {
-		case models.Dice, models.BCE:
+		case models.Dice, models.DicePerChannel, models.BCE:
 			if from := b.sigmoidOf(v); from != nil {
 				input = lossInput{node: from, logits: true, odds: true}
 			}
 		case models.BCELogits:
 		default:
 			return nil, nil, &models.Error{Code: models.CodeUnsupported, Detail: fmt.Sprintf("term %d of the loss: no kind %q", i, t.Kind)}
+		}
+		term.block, term.channels = max(term.size, 1), 1
+		if shape := b.program.Values[v].Shape; t.Kind == models.DicePerChannel {
+			if len(shape) < 2 || term.size == 0 {
+				return nil, nil, &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("term %d of the loss: the output %q %v has no channels", i, t.Output, shape)}
+			}
+			term.channels = shape[1]
+			term.block = term.size / (shape[0] * shape[1])
 		}
 		if term.PositiveWeight == 0 {
 			term.PositiveWeight = 1
@@ -199,39 +212,49 @@ func (l *loss) run(x *exec, out, in [][]float32) error {
 		}
 		for s := range x.batch.sets {
 			set := &x.batch.sets[s]
-			pieces := make([]termSums, (t.size+lossGrain-1)/lossGrain)
-			x.workers.Do(len(pieces), func(_, i int) {
-				from, to := i*lossGrain, min(t.size, (i+1)*lossGrain)
-				y := set.targets[k][from:to]
-				var w []float32
-				if all := set.weight(k); all != nil {
-					w = all[from:to]
+			t.sums[s] = t.sum(x, z, p, set.targets[k], set.weight(k), l.inputs[t.input].logits)
+			share := float64(t.Weight) * float64(set.share) / float64(t.channels)
+			for _, sum := range t.sums[s] {
+				if t.dice() {
+					smooth := float64(t.Smooth)
+					total += share * (1 - (2*sum.a+smooth)/(sum.b+sum.c+smooth))
+				} else {
+					total += share * sum.a / sum.b
 				}
-				switch {
-				case t.Kind == models.Dice:
-					pieces[i] = termSums{kernel.Dot(p[from:to], y), kernel.Sum(p[from:to]), kernel.Sum(y)}
-				case t.Kind == models.BCE && !l.inputs[t.input].logits:
-					pieces[i] = t.entropy(p[from:to], y, w)
-				default:
-					pieces[i] = t.logitEntropy(z[from:to], y, w)
-				}
-			})
-			var sum termSums
-			for _, q := range pieces {
-				sum.a, sum.b, sum.c = sum.a+q.a, sum.b+q.b, sum.c+q.c
-			}
-			t.sums[s] = sum
-			share := float64(t.Weight) * float64(set.share)
-			if t.Kind == models.Dice {
-				smooth := float64(t.Smooth)
-				total += share * (1 - (2*sum.a+smooth)/(sum.b+sum.c+smooth))
-			} else {
-				total += share * sum.a / sum.b
 			}
 		}
 	}
 	out[0][0] = float32(total)
 	return nil
+}
+
+// sum returns what the term needs, by channel.
+func (t *lossTerm) sum(x *exec, z, p, target, weights []float32, logits bool) []termSums {
+	perBlock := (t.block + lossGrain - 1) / lossGrain
+	pieces := make([]termSums, t.size/t.block*perBlock)
+	x.workers.Do(len(pieces), func(_, i int) {
+		from := i/perBlock*t.block + i%perBlock*lossGrain
+		to := min(from+lossGrain, (i/perBlock+1)*t.block)
+		y := target[from:to]
+		var w []float32
+		if weights != nil {
+			w = weights[from:to]
+		}
+		switch {
+		case t.dice():
+			pieces[i] = termSums{kernel.Dot(p[from:to], y), kernel.Sum(p[from:to]), kernel.Sum(y)}
+		case t.Kind == models.BCE && !logits:
+			pieces[i] = t.entropy(p[from:to], y, w)
+		default:
+			pieces[i] = t.logitEntropy(z[from:to], y, w)
+		}
+	})
+	sums := make([]termSums, t.channels)
+	for i, q := range pieces {
+		sum := &sums[i/perBlock%t.channels]
+		sum.a, sum.b, sum.c = sum.a+q.a, sum.b+q.b, sum.c+q.c
+	}
+	return sums
 }
 
 // weightOf returns an element's weight in a cross entropy.
@@ -294,7 +317,7 @@ func (l *loss) grad(x *exec, out, in [][]float32) error {
 					if all := set.weight(k); all != nil {
 						w = all[from:to]
 					}
-					t.addGrad(d, z, p, set.targets[k][from:to], w, input.logits, float64(t.Weight)*float64(set.share), t.sums[s])
+					t.addGrads(d, z, p, set.targets[k][from:to], w, input.logits, float64(t.Weight)*float64(set.share), s, from)
 				}
 			}
 		})
@@ -302,9 +325,23 @@ func (l *loss) grad(x *exec, out, in [][]float32) error {
 	return nil
 }
 
+// addGrads adds the gradient of the elements that begin at from, channel by channel.
+func (t *lossTerm) addGrads(d, z, p, y, w []float32, logits bool, share float64, set, from int) {
+	for lo := 0; lo < len(d); {
+		block := (from + lo) / t.block
+		hi := min(len(d), (block+1)*t.block-from)
+		var part []float32
+		if w != nil {
+			part = w[lo:hi]
+		}
+		t.addGrad(d[lo:hi], z[lo:hi], p[lo:hi], y[lo:hi], part, logits, share/float64(t.channels), t.sums[set][block%t.channels])
+		lo = hi
+	}
+}
+
 func (t *lossTerm) addGrad(d, z, p, y, w []float32, logits bool, share float64, sum termSums) {
 	switch {
-	case t.Kind == models.Dice:
+	case t.dice():
 		smooth := float64(t.Smooth)
 		whole := sum.b + sum.c + smooth
 		constant, slope := float32(share*(2*sum.a+smooth)/(whole*whole)), float32(-2*share/whole)

@@ -96,6 +96,9 @@ type LossConfig struct {
 	Dice float64
 	// Smooth is dice's.
 	Smooth float64
+	// PerLevel takes dice of each level by itself and then their mean. The method's dice, over all levels at once, leaves
+	// levels empty that are hard to tell apart at first.
+	PerLevel bool
 }
 
 // AverageConfig says whether an average of the weights is measured and exported in place of them.
@@ -123,7 +126,7 @@ func Default() Config {
 		Augment:    AugmentConfig{Preset: "recommended", Options: augment.Recommended()},
 		Optimizer:  OptimizerConfig{Rate: 3e-3, WeightDecay: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
 		Schedule:   ScheduleConfig{Kind: Cosine, MinRate: 3e-5, Warmup: 50, RestartEpochs: 50, RestartFactor: 1},
-		Loss:       LossConfig{Kind: "bce+dice", BCE: 0.5, Dice: 0.5, Smooth: 1},
+		Loss:       LossConfig{Kind: "bce+dice", BCE: 0.5, Dice: 0.5, Smooth: 1, PerLevel: true},
 		Average:    AverageConfig{Every: 1},
 		Validate:   ValidateConfig{Every: 1},
 		Checkpoint: CheckpointConfig{Minutes: 5}}
@@ -205,9 +208,12 @@ func (c Config) adamW() models.AdamW {
 	return models.AdamW{Beta1: o.Beta1, Beta2: o.Beta2, Epsilon: o.Epsilon, WeightDecay: o.WeightDecay, ClipNorm: c.ClipNorm}
 }
 
-// loss returns the terms for a model's output of probabilities: the method's dice, or the mean of it and BCE, weighted.
+// loss returns the terms for a model's output of probabilities: dice, or dice and BCE, weighted.
 func (c Config) loss(output string) models.Loss {
 	dice := models.LossTerm{Output: output, Kind: models.Dice, Weight: 1, Smooth: float32(c.Loss.Smooth)}
+	if c.Loss.PerLevel {
+		dice.Kind = models.DicePerChannel
+	}
 	if c.Loss.Kind == "dice" {
 		return models.Loss{Terms: []models.LossTerm{dice}}
 	}

@@ -206,6 +206,10 @@ func score(p []float32, labels []uint8, terms []models.LossTerm) (dice [Levels]f
 		switch t.Kind {
 		case models.Dice:
 			loss += float64(t.Weight) * (1 - (2*both+float64(t.Smooth))/(predicted+target+float64(t.Smooth)))
+		case models.DicePerChannel:
+			for _, s := range sums {
+				loss += float64(t.Weight) / Levels * (1 - (2*s.both+float64(t.Smooth))/(s.predicted+s.target+float64(t.Smooth)))
+			}
 		case models.BCE:
 			loss += float64(t.Weight) * bce / float64(Levels*voxels)
 		}
