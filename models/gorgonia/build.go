@@ -22,14 +22,15 @@ type builder struct {
 	nodes []*G.Node // by value
 	// readers counts what reads a value: operations, and the program's outputs.
 	readers []int
-	op      *program.Op // that is being built
-	number  uint64      // its place in the program
+	makers  []*program.Op // by value; nil for what isn't computed
+	op      *program.Op   // that is being built
+	number  uint64        // its place in the program
 }
 
 // forward builds all operations. Those of a program are in order.
 func (b *builder) forward() {
 	p := b.program
-	b.nodes, b.readers = make([]*G.Node, len(p.Values)), make([]int, len(p.Values))
+	b.nodes, b.readers, b.makers = make([]*G.Node, len(p.Values)), make([]int, len(p.Values)), make([]*program.Op, len(p.Values))
 	for i := range p.Values {
 		if p.Values[i].Role != program.Computed {
 			b.nodes[i] = b.input(fmt.Sprint("value ", i), p.Values[i].Shape)
@@ -43,6 +44,9 @@ func (b *builder) forward() {
 			if v >= 0 {
 				b.readers[v]++
 			}
+		}
+		for _, v := range p.Ops[i].Out {
+			b.makers[v] = &p.Ops[i]
 		}
 	}
 	done := make([]bool, len(p.Ops))

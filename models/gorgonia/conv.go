@@ -42,8 +42,11 @@ func (b *builder) checkRank() {
 
 func (b *builder) conv(do *program.Conv) {
 	b.checkRank()
+	if b.convDoubled(do) {
+		return
+	}
 	c := b.convolution(geometry(b.shape(0), b.outShape(), b.shape(1), do.Strides, do.Dilations, do.PadBegin, do.Group))
-	b.convLike("Conv", c.Forward, c.GradInput, func(dw, x, dy []float32) { c.GradWeight(dw, x, dy) }, c)
+	b.convLike("Conv", func(_ *exec, y, x, w, bias []float32) { c.Forward(y, x, w, bias) }, c.GradInput, c.GradWeight)
 }
 
 // convTranspose is the convolution from its output to its input, backwards.
@@ -52,29 +55,24 @@ func (b *builder) convTranspose(do *program.ConvTranspose) {
 	x, y, w := b.shape(0), b.outShape(), b.shape(1)
 	c := b.convolution(geometry(y, x, w, do.Strides, do.Dilations, do.PadBegin, do.Group))
 	channels, n := y[1], size(y[2:])
-	forward := func(y, x, w, bias []float32) {
+	b.convLike("ConvTranspose", func(e *exec, y, x, w, bias []float32) {
 		c.GradInput(y, w, x)
 		if bias != nil {
-			b.workers.Do(len(y)/n, func(_, i int) {
-				at := y[i*n:][:n]
-				kernel.Affine(at, at, 1, bias[i%channels])
-			})
+			addBias(e, y, bias, channels, n)
 		}
-	}
-	gradInput := func(dx, w, dy []float32) { c.Forward(dx, dy, w, nil) }
-	b.convLike("ConvTranspose", forward, gradInput, func(dw, x, dy []float32) { c.GradWeight(dw, dy, x) }, c)
+	}, func(dx, w, dy []float32) { c.Forward(dx, dy, w, nil) }, func(dw, x, dy []float32) { c.GradWeight(dw, dy, x) })
 }
 
-func (b *builder) convLike(name string, forward func(y, x, w, bias []float32), gradInput, gradWeight func(d, a, dy []float32), c *kernel.Conv) {
+func (b *builder) convLike(name string, forward func(e *exec, y, x, w, bias []float32), gradInput, gradWeight func(d, a, dy []float32)) {
 	x, w, bias := b.in(0), b.in(1), b.in(2)
 	y := b.outShape()
 	batch, channels, n := y[0], y[1], size(y[2:])
-	f := formula{name: name, wants: all(2), kernel: func(_ *exec, out, in [][]float32) error {
+	f := formula{name: name, wants: all(2), kernel: func(x *exec, out, in [][]float32) error {
 		var bias []float32
 		if len(in) > 2 {
 			bias = in[2]
 		}
-		forward(out[0], in[0], in[1], bias)
+		forward(x, out[0], in[0], in[1], bias)
 		return nil
 	}}
 	name = b.name(name)
