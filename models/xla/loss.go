@@ -25,6 +25,10 @@ func subject(p *program.Program, term models.LossTerm) (index int, logits bool, 
 	}
 	switch term.Kind {
 	case models.Dice:
+	case models.DicePerChannel:
+		if len(p.Values[index].Shape) < 2 {
+			return 0, false, &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("output %q %v has no channels for the loss", term.Output, p.Values[index].Shape)}
+		}
 	case models.BCELogits:
 		logits = true
 	case models.BCE: // from the logits where they are there: no digits are lost near 0 and 1
@@ -41,18 +45,27 @@ func subject(p *program.Program, term models.LossTerm) (index int, logits bool, 
 
 // term returns a term's value and its gradient by the subject x, both float32, in the subject's ONNX order.
 func (b *build) term(t models.LossTerm, x *Node, logits bool, g goal) (value, gradient *Node) {
-	if t.Kind == models.Dice {
+	if t.Kind == models.Dice || t.Kind == models.DicePerChannel {
 		return b.dice(t, x, g.target)
 	}
 	return b.crossEntropy(t, x, logits, g)
 }
 
 func (b *build) dice(t models.LossTerm, p, target *Node) (value, gradient *Node) {
-	top := AddScalar(MulScalar(b.total(Mul(p, target)), 2), float64(t.Smooth))
-	bottom := AddScalar(Add(b.total(p), b.total(target)), float64(t.Smooth))
+	total, channels := b.total, 1.0
+	if t.Kind == models.DicePerChannel {
+		axes := []int{0}
+		for axis := 2; axis < p.Rank(); axis++ {
+			axes = append(axes, axis)
+		}
+		total = func(n *Node) *Node { return ReduceAndKeep(n, ReduceSum, axes...) }
+		channels = float64(p.Shape().Dimensions[1])
+	}
+	top := AddScalar(MulScalar(total(Mul(p, target)), 2), float64(t.Smooth))
+	bottom := AddScalar(Add(total(p), total(target)), float64(t.Smooth))
 	ratio := Div(top, bottom)
 	// d(1 − top/bottom)/dp is (top/bottom − 2t)/bottom.
-	return OneMinus(ratio), Div(Sub(ratio, MulScalar(target, 2)), bottom)
+	return DivScalar(b.total(OneMinus(ratio)), channels), DivScalar(Div(Sub(ratio, MulScalar(target, 2)), bottom), channels)
 }
 
 func (b *build) crossEntropy(t models.LossTerm, x *Node, logits bool, g goal) (value, gradient *Node) {

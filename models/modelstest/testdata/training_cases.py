@@ -70,6 +70,9 @@ def term_value(t, y, target, w):
     if t["kind"] == "dice":
         s = t.get("smooth", 0)
         return 1 - (2 * (y * target).sum() + s) / (y.sum() + target.sum() + s)
+    if t["kind"] == "dice_per_channel":
+        s, over = t.get("smooth", 0), [0, *range(2, y.dim())]
+        return (1 - (2 * (y * target).sum(over) + s) / (y.sum(over) + target.sum(over) + s)).mean()
     w = (1 if w is None else w) * (1 + (t.get("positive_weight", 1) - 1) * target)
     bce = F.binary_cross_entropy if t["kind"] == "bce" else F.binary_cross_entropy_with_logits
     return (w * bce(y, target, reduction="none")).sum() / torch.as_tensor(w).expand_as(y).sum()
