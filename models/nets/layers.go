@@ -113,13 +113,21 @@ func (l *layers) double(name string, x tensor) tensor {
 // often, so training need not first unlearn one half everywhere (the focal loss paper's start, arXiv 1708.02002, §4.1).
 const prior = 0.02
 
-// head adds the convolution with bias and the sigmoid that make probabilities. Its weights are small enough that
-// the first probabilities stay near the prior.
-func (l *layers) head(x tensor, classes, kernel int) {
+// head adds the convolution with bias and the sigmoid that make probabilities.
+func (l *layers) head(x tensor, classes, kernel int) { l.probability(l.logits(x, classes, kernel)) }
+
+// logits adds the convolution with bias that makes logits. Its weights are small enough that the first probabilities stay near
+// the prior.
+func (l *layers) logits(x tensor, classes, kernel int) tensor {
 	n := classes * x.channels * cube(kernel)
 	deviation := 0.25 / math.Sqrt(float64(x.channels*cube(kernel)))
 	w := l.Floats("head.weight", l.normal("head", n, deviation), classes, x.channels, kernel, kernel, kernel)
 	bias := l.Floats("head.bias", filled(classes, float32(math.Log(prior/(1-prior)))), classes)
 	y := l.Node("Conv", "head", []string{x.name, w, bias}, times("kernel_shape", 3, kernel), times("strides", 3, 1), times("pads", 6, kernel/2))
-	l.Output(l.Node("Sigmoid", "probability", []string{y}), onnx.Fixed(1, classes, x.size, x.size, x.size))
+	return tensor{y, classes, x.size}
+}
+
+// probability adds the sigmoid of logits, which is the network's output.
+func (l *layers) probability(x tensor) {
+	l.Output(l.Node("Sigmoid", "probability", []string{x.name}), onnx.Fixed(1, x.channels, x.size, x.size, x.size))
 }

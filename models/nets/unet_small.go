@@ -8,7 +8,8 @@ import "math"
 //
 // What it spends goes where the task needs it. Which level a vertebra is can only be told by counting from the skull:
 // fifteen convolutions at 1/8 to 1/32 of the size, which see the whole volume and cost a third. Where its surface runs is told
-// by the grey values nearby: a shallow branch at full size, joined with what is known at half size voxel by voxel. Skips are added, not
+// by the grey values nearby: a shallow branch at full size, joined with what is known at half size voxel by voxel. Its few
+// channels need only tell bone from the rest, since the logits of the levels come straight from half size and are added. Skips are added, not
 // concatenated, which halves the decoder's cost (LinkNet, Chaurasia & Culurciello, arXiv 1707.03718).
 type UNetSmall struct {
 	InChannels int // 0 means 1
@@ -36,12 +37,14 @@ func (n UNetSmall) Build(seed uint64) ([]byte, error) {
 	y = l.up("decoder16", y, sixteenth)
 	y = l.up("decoder8", y, eighth)
 	y = l.up("decoder4", y, quarter)
-	y = l.up("decoder2", y, half)
+	half = l.up("decoder2", y, half)
 
 	fine := l.norm("detail.bn", l.conv("detail.conv", x, 8, 3, 1))
-	coarse := l.norm("subvoxel.bn", l.subvoxel("subvoxel.conv", y, 8))
+	coarse := l.norm("subvoxel.bn", l.subvoxel("subvoxel.conv", half, 8, math.Sqrt(2.0/16)))
 	y = l.relu("join.relu", l.concat("join", coarse, fine))
-	l.head(l.unit("mix", y, 8, 1, 1), n.Classes, 1)
+	edges := l.logits(l.unit("mix", y, 8, 1, 1), n.Classes, 1)
+	levels := l.subvoxel("levels", half, n.Classes, 0.02)
+	l.probability(l.add("logits", edges, levels))
 	return l.Bytes()
 }
 
@@ -61,9 +64,9 @@ func (l *layers) up(name string, x, skip tensor) tensor {
 }
 
 // subvoxel doubles the size: each voxel becomes 2x2x2 with weights of their own, which a transposed convolution with kernel 2
-// and stride 2 is (sub-pixel convolution, Shi et al., arXiv 1609.05158).
-func (l *layers) subvoxel(name string, x tensor, channels int) tensor {
-	w := l.Floats(name+".weight", l.normal(name, x.channels*channels*8, math.Sqrt(2/float64(x.channels))), x.channels, channels, 2, 2, 2)
+// and stride 2 is (sub-pixel convolution, Shi et al., arXiv 1609.05158). Weights are drawn with the deviation.
+func (l *layers) subvoxel(name string, x tensor, channels int, deviation float64) tensor {
+	w := l.Floats(name+".weight", l.normal(name, x.channels*channels*8, deviation), x.channels, channels, 2, 2, 2)
 	y := l.Node("ConvTranspose", name, []string{x.name, w}, times("kernel_shape", 3, 2), times("strides", 3, 2), times("pads", 6, 0))
 	return tensor{y, channels, 2 * x.size}
 }
