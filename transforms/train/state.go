@@ -36,8 +36,10 @@ type Progress struct {
 	// LossSum and NormSum are over the updates of the epoch under way.
 	LossSum float64 `json:"loss_sum"`
 	NormSum float64 `json:"norm_sum"`
-	// Best is the best mean dice so far, of epoch BestEpoch (from 1, 0 for none yet). Stale is the number of epochs since.
+	// Best is the best mean dice so far, of epoch BestEpoch (from 1, 0 for none yet), and BestLoss the loss then, which decides between
+	// equals. Stale is the number of epochs since.
 	Best      float64 `json:"best"`
+	BestLoss  float64 `json:"best_loss"`
 	BestEpoch int     `json:"best_epoch"`
 	Stale     int     `json:"stale"`
 	// History has an entry for each epoch done.

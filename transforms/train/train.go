@@ -373,10 +373,11 @@ func (r *run) endEpoch(ctx context.Context, start time.Time) error {
 			return err
 		}
 		e.Validation = v
-		best = p.BestEpoch == 0 || v.Mean > p.Best
+		// While nothing is found yet, dice are all 0 and the loss still falls.
+		best = p.BestEpoch == 0 || v.Mean > p.Best || v.Mean == p.Best && v.Loss < p.BestLoss
 		p.Stale += r.cfg.Validate.Every
 		if best {
-			p.Best, p.BestEpoch, p.Stale = v.Mean, e.Epoch, 0
+			p.Best, p.BestLoss, p.BestEpoch, p.Stale = v.Mean, v.Loss, e.Epoch, 0
 		}
 	}
 	e.Best = best
