@@ -154,6 +154,7 @@ class Small(nn.Module):
         self.detail, self.subvoxel = Unit(channels, 8, 3), Unit(1, 8, 1)
         self.subvoxel.conv = nn.ConvTranspose3d(16, 8, 2, 2, bias=False)
         self.mix, self.head = Unit(16, 8, 1), nn.Conv3d(8, classes, 1)
+        self.levels = nn.ConvTranspose3d(16, classes, 2, 2, bias=False)
 
     def forward(self, x):
         s2 = self.stem(x)
@@ -163,7 +164,7 @@ class Small(nn.Module):
         y = self.encoder32(s16)
         for up, s in ((self.decoder16, s16), (self.decoder8, s8), (self.decoder4, s4), (self.decoder2, s2)):
             y = up(y, s)
-        return torch.sigmoid(self.head(self.mix(torch.cat([self.subvoxel(y), self.detail(x)], 1))))
+        return torch.sigmoid(self.head(self.mix(torch.cat([self.subvoxel(y), self.detail(x)], 1))) + self.levels(y))
 
 
 def load(m, path):
