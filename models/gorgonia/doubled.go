@@ -12,8 +12,8 @@ import (
 // 4: k = (w₂, w₁+w₂, w₀+w₁, w₀). That takes 8 products for 27, forward and in both gradients, and what is repeated is never
 // made. Where the convolution reads a concatenation, as in a U-Net's decoder, it is a sum over the parts.
 
-// leastDoubled is the number of output positions from which that pays for making the other kernels.
-const leastDoubled = 1024
+// leastDoubled is the number of output positions from which that pays for making the other kernels. Tests change it.
+var leastDoubled = 1024
 
 // part is a stretch of the channels that a convolution reads.
 type part struct {
