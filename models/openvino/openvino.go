@@ -14,11 +14,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-
-	"golang.org/x/sys/cpu"
 
 	"github.com/cspine/cspine/internal/perprocess"
+	"github.com/cspine/cspine/internal/processor"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/onnx"
 )
@@ -76,7 +74,7 @@ func start(path string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.identity = fmt.Sprintf("openvino %s; rewrite %d; %s", version, onnx.RewriteVersion, processor())
+	e.identity = fmt.Sprintf("openvino %s; rewrite %d; %s", version, onnx.RewriteVersion, processor.Traits())
 	return e, nil
 }
 
@@ -163,23 +161,3 @@ func (e *Engine) compile(model []byte, properties []string, streams int) (*netwo
 	}
 	return n, nil
 }
-
-// processor names the instructions that decide between kernels of different rounding.
-var processor = sync.OnceValue(func() string {
-	if runtime.GOARCH != "amd64" {
-		return runtime.GOARCH
-	}
-	have := []string{runtime.GOARCH}
-	for _, f := range []struct {
-		name string
-		has  bool
-	}{
-		{"avx2", cpu.X86.HasAVX2}, {"fma", cpu.X86.HasFMA}, {"avx512", cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ},
-		{"vnni", cpu.X86.HasAVX512VNNI}, {"bf16", cpu.X86.HasAVX512BF16}, {"amx", cpu.X86.HasAMXBF16 && cpu.X86.HasAMXTile},
-	} {
-		if f.has {
-			have = append(have, f.name)
-		}
-	}
-	return strings.Join(have, " ")
-})

@@ -3,14 +3,11 @@ package xla
 import (
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // a graph's operations read as formulas
-	"golang.org/x/sys/cpu"
 
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/onnx"
@@ -249,24 +246,4 @@ func (m *model) ports(list []int) []models.Port {
 		all[k] = models.Port{Name: m.p.Values[i].Name, Shape: m.p.Values[i].Shape}
 	}
 	return all
-}
-
-// processor names the vector instructions by which XLA chooses its code.
-func processor() string {
-	have := []string{runtime.GOARCH}
-	for _, f := range []struct {
-		name string
-		has  bool
-	}{
-		{"avx2", cpu.X86.HasAVX2}, {"fma", cpu.X86.HasFMA}, {"avx512", cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ},
-		{"vnni", cpu.X86.HasAVX512VNNI}, {"bf16", cpu.X86.HasAVX512BF16}, {"amx", cpu.X86.HasAMXBF16 && cpu.X86.HasAMXTile},
-	} {
-		if f.has {
-			have = append(have, f.name)
-		}
-	}
-	if n := os.Getenv("PJRT_NPROC"); n != "" {
-		have = append(have, n+" threads")
-	}
-	return strings.Join(have, " ")
 }

@@ -23,6 +23,7 @@ import (
 	"slices"
 
 	"github.com/cspine/cspine/internal/perprocess"
+	"github.com/cspine/cspine/internal/processor"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/models/xla/pjrt"
@@ -103,7 +104,7 @@ func New(opts *Options) (*Engine, error) {
 	if n := client.Devices(); e.devices > n {
 		return nil, &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("%d devices are asked for, platform %s has %d", e.devices, client.Platform, n)}
 	}
-	device := processor()
+	device := processor.Traits()
 	if !e.host() {
 		if device, err = client.Kind(0); err != nil {
 			return nil, fmt.Errorf("xla: asking what the device is: %w", err)
