@@ -330,6 +330,7 @@ type references struct {
 	Dice          [Levels]float64
 	DiceLoss      float64 `json:"dice_loss"`
 	BCEDiceLoss   float64 `json:"bce_dice_loss"`
+	PerLevelLoss  float64 `json:"per_level_loss"`
 }
 
 func readReferences(t *testing.T) (r references) {
@@ -377,17 +378,21 @@ func TestDiceAndLossFollowTheMethod(t *testing.T) {
 	for i, l := range ref.Labels {
 		labels[i] = uint8(l)
 	}
-	for kind, want := range map[string]float64{"dice": ref.DiceLoss, "bce+dice": ref.BCEDiceLoss} {
+	for _, k := range []struct {
+		kind     string
+		perLevel bool
+		want     float64
+	}{{"dice", false, ref.DiceLoss}, {"bce+dice", false, ref.BCEDiceLoss}, {"bce+dice", true, ref.PerLevelLoss}} {
 		c := Default()
-		c.Loss.Kind, c.Loss.PerLevel = kind, false
+		c.Loss.Kind, c.Loss.PerLevel = k.kind, k.perLevel
 		dice, loss := score(ref.Probabilities, labels, c.loss("").Terms)
 		for level, want := range ref.Dice {
 			if math.Abs(dice[level]-want) > 1e-12 {
 				t.Errorf("dice of level %d: %g, want %g", level+1, dice[level], want)
 			}
 		}
-		if math.Abs(loss-want) > 1e-6 {
-			t.Errorf("%s: %g, want %g", kind, loss, want)
+		if math.Abs(loss-k.want) > 1e-6 {
+			t.Errorf("%s, by level %v: %g, want %g", k.kind, k.perLevel, loss, k.want)
 		}
 	}
 }

@@ -69,8 +69,10 @@ def dice_loss(pred, target, smooth=1.0):
 tp, tt = torch.from_numpy(p).double(), torch.from_numpy(onehot).double()
 bce = torch.nn.functional.binary_cross_entropy(tp, tt)
 dice = dice_loss(tp, tt)
+per_level = sum(dice_loss(tp[i], tt[i]) for i in range(7)) / 7
 json.dump(dict(
     schedules=schedules,
     shape=shape, labels=labels.reshape(-1).tolist(), probabilities=[float(v) for v in p.reshape(-1)],
     dice=[dice_score(p[i], onehot[i]) for i in range(7)], dice_loss=float(dice), bce_dice_loss=float((bce + dice) / 2),
+    per_level_loss=float((bce + per_level) / 2),
 ), open(pathlib.Path(__file__).with_name("references.json"), "w"))
