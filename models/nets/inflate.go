@@ -25,8 +25,16 @@ func Inflate(file []byte, opts InflateOptions) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	evaluate := func(value string) ([]int64, bool) { // Inflate leaves nodes that no image goes through as they are
-		values, err := program.Integers(m, value)
+	flat, err := onnx.Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	shapes := imageShapes(flat, opts.Size)
+	evaluate := func(value string) ([]int64, bool) {
+		values, err := program.Integers(flat, value, nil)
+		if err != nil && shapes != nil {
+			values, err = program.Integers(flat, value, shapes)
+		}
 		return values, err == nil
 	}
 	if err := m.Inflate(&onnx.InflateOptions{Undivided: opts.Undivided, Size: opts.Size, Evaluate: evaluate}); err != nil {
@@ -38,4 +46,23 @@ func Inflate(file []byte, opts InflateOptions) ([]byte, error) {
 	}
 	rule := map[bool]string{false: "divided", true: "undivided"}[opts.Undivided]
 	return onnx.WithMetadata(m.Bytes(), map[string]string{"cspine.inflated": rule})
+}
+
+// imageShapes returns the shapes of a model's inputs with images of that size, or of their own where it is 0; nil where one is open.
+func imageShapes(m *onnx.Model, size int) [][]int {
+	var shapes [][]int
+	for _, in := range m.Graph.Inputs {
+		shape := make([]int, len(in.Shape))
+		for i, d := range in.Shape {
+			shape[i] = int(d)
+			if i >= 2 && len(shape) == 4 && size > 0 {
+				shape[i] = size
+			}
+			if shape[i] < 0 {
+				return nil
+			}
+		}
+		shapes = append(shapes, shape)
+	}
+	return shapes
 }

@@ -2,7 +2,7 @@ package nets
 
 import "math"
 
-// UNetSmall is a U-Net of 1.7 million parameters for training and inference on CPUs: 18 GFLOP forward at 128³, where the
+// UNetSmall is a U-Net of 1.7 million parameters for training and inference on CPUs: 19 GFLOP forward at 128³, where the
 // reference's network takes 318 (see docs/models.md for the layers' shares). Input volume [1, InChannels, Size, Size, Size], 0 to 1;
 // output probability [1, Classes, Size, Size, Size].
 //

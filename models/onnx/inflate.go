@@ -13,8 +13,9 @@ type InflateOptions struct {
 	Undivided bool
 	// Size is the edge of the volume that the model shall take. 0 keeps the image's rows and columns, and has as many slices as columns.
 	Size int
-	// Evaluate returns the whole numbers of a value that nodes compute and that doesn't depend on the inputs. Nil means that such a value is
-	// not understood. (Package program does it, which this package can't import.)
+	// Evaluate returns the whole numbers of a value that nodes of the model as it was compute, where these follow from the shapes of the
+	// inputs alone, Size being the rows and columns. Nil means that such a value is not understood. (Package program does it, which this
+	// package can't import.)
 	Evaluate func(value string) (values []int64, ok bool)
 }
 

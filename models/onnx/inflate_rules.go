@@ -21,7 +21,7 @@ func init() {
 		"Concat": (*inflater).alongChannels, "Split": (*inflater).alongChannels, "Softmax": (*inflater).alongChannels,
 		"Slice": (*inflater).slice, "Flatten": (*inflater).flatten, "Reshape": (*inflater).reshape,
 		"Squeeze": (*inflater).squeeze, "Unsqueeze": (*inflater).squeeze,
-		"PRelu": (*inflater).elementwise,
+		"PRelu": (*inflater).elementwise, "Shape": (*inflater).shape,
 	}
 	for _, op := range []string{"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"} {
 		inflations[op] = (*inflater).elementwise
@@ -219,6 +219,14 @@ func (f *inflater) squeeze(n *Node) (kind, error) {
 	return to, nil
 }
 
+// shape leaves arithmetic with shapes alone. What a rule reads of it is evaluated and becomes constant; nothing else may read it.
+func (f *inflater) shape(n *Node) (kind, error) {
+	if f.Evaluate == nil || f.outputs[n.Outputs[0]] {
+		return other, f.refuse(n, "what is computed from it would change")
+	}
+	return other, nil
+}
+
 func (f *inflater) flatten(n *Node) (kind, error) {
 	if axis, ok := n.attribute("axis"); f.kindOf(n, 0) != pooled || ok && axis.Int != 1 {
 		return other, f.refuse(n, "it flattens an image with more than a pixel: the weights behind would not fit a volume")
@@ -237,6 +245,7 @@ func (f *inflater) reshape(n *Node) (kind, error) {
 	one := len(shape) == 4 && shape[2] == 1 && shape[3] == 1
 	switch from := f.kindOf(n, 0); {
 	case from == pooled && len(shape) == 2:
+		f.put(n, 1, "inflated", newInts(shape))
 		return other, nil
 	case one && from != image:
 		f.put(n, 1, "inflated", newInts(append(slices.Clone(shape), 1)))

@@ -7,13 +7,16 @@ import (
 	"github.com/cspine/cspine/models/onnx"
 )
 
-// Integers returns the whole numbers of a value that doesn't depend on the model's inputs, not even on their shapes: exporters compute pads
-// and axes with nodes. The error is an *Error.
-func Integers(m *onnx.Model, name string) (values []int64, err error) {
+// Integers returns the whole numbers of a value that depends on nothing but the shapes of the model's inputs: exporters compute pads and axes
+// with nodes. Where inputShapes is nil it must not depend on those either. The error is an *Error.
+func Integers(m *onnx.Model, name string, inputShapes [][]int) (values []int64, err error) {
 	part := *m
-	part.Graph.Inputs, part.Graph.Outputs = nil, []onnx.Value{{Name: name}}
+	part.Graph.Outputs = []onnx.Value{{Name: name}}
+	if inputShapes == nil {
+		part.Graph.Inputs = nil
+	}
 	c := &compiler{values: map[string]*value{}, read: map[string]int{}}
-	c.opts.MaxBytes = defaultMaxBytes
+	c.opts.MaxBytes, c.opts.InputShapes = defaultMaxBytes, inputShapes
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
