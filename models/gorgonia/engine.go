@@ -106,5 +106,6 @@ func (*Engine) CompileTraining(ctx context.Context, model []byte, opts models.Tr
 	if err != nil {
 		return nil, err
 	}
+	debug.FreeOSMemory() // before steps fill what has been laid out
 	return t, nil
 }

@@ -158,6 +158,7 @@ func (t *trainer) lay(p *program.Program, mem *memory, reached func(v int) bool)
 		s := t.params[p.Values[v].Name]
 		mem.weights[v], mem.gradients[v] = s.of(t.flat.values), s.of(t.flat.grads)
 		copy(mem.weights[v], p.Values[v].Data)
+		p.Values[v].Data = nil // formulas keep the program alive, which need not keep the weights twice
 	}
 	return trained
 }
