@@ -17,7 +17,7 @@ const (
 )
 
 // Find returns the path of a plugin: the given one; that of the environment's CSPINE_XLA_PLUGIN; else the file of a platform ("cuda":
-// xla_cuda_plugin.so, "cpu": libpjrt_cpu.so; either if empty, CUDA only where there is a GPU) in xla-cuda or xla-cpu in or beside
+// xla_cuda_plugin.so, "cpu": libpjrt_cpu.so; where empty, the first if there is a GPU, else the second) in xla-cuda or xla-cpu in or beside
 // CSPINE_NATIVE_DIR, in .native beside the executable, or in .native in the working directory or above it. The error is a *models.Error
 // with CodeNoEngine.
 func Find(plugin, platform string) (string, error) {
@@ -30,35 +30,30 @@ func Find(plugin, platform string) (string, error) {
 		}
 		return filepath.Abs(plugin)
 	}
-	var kinds []string
 	switch platform {
 	case "":
-		if HasGPU() {
-			kinds = append(kinds, "cuda")
+		platform = "cpu"
+		if HasGPU() { // training there on the processor would look as if it worked
+			platform = "cuda"
 		}
-		kinds = append(kinds, "cpu")
 	case "cuda", "cpu":
-		kinds = []string{platform}
 	default:
 		return "", &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("platform %q; there are cuda and cpu", platform)}
 	}
-	for _, kind := range kinds {
-		name := cpuFile
-		if kind == "cuda" {
-			name = cudaFile
-		}
-		for _, dir := range places() {
-			matches, err := filepath.Glob(filepath.Join(dir, "xla-"+kind, name))
-			if more, e := filepath.Glob(filepath.Join(dir, "xla-"+kind, "*", "*", name)); err == nil && e == nil { // a wheel's folders
-				matches = append(matches, more...)
-			}
-			if len(matches) > 0 {
+	name := cpuFile
+	if platform == "cuda" {
+		name = cudaFile
+	}
+	for _, dir := range places() {
+		for _, pattern := range []string{name, filepath.Join("*", "*", name)} { // the second are a wheel's folders
+			matches, err := filepath.Glob(filepath.Join(dir, "xla-"+platform, pattern))
+			if err == nil && len(matches) > 0 {
 				return filepath.Abs(matches[0])
 			}
 		}
 	}
-	return "", &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("no PJRT plugin of XLA for %s in CSPINE_NATIVE_DIR and .native", strings.Join(kinds, " or ")),
-		Remedy: fmt.Sprintf("get it with ./run.sh setup xla-%s, or name its file in CSPINE_XLA_PLUGIN", kinds[0])}
+	return "", &models.Error{Code: models.CodeNoEngine, Detail: fmt.Sprintf("no PJRT plugin of XLA for platform %s in CSPINE_NATIVE_DIR and .native", platform),
+		Remedy: fmt.Sprintf("get it with ./run.sh setup xla-%s, or name its file in CSPINE_XLA_PLUGIN", platform)}
 }
 
 // HasGPU tells whether this machine has an NVIDIA GPU with its driver loaded.

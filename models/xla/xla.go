@@ -50,7 +50,7 @@ const (
 type Options struct {
 	// Plugin is the path of a PJRT plugin. Where empty, Find says where one is looked for.
 	Plugin string
-	// Platform is "cuda" or "cpu". Empty takes a GPU where there are one and its plugin, else the processor.
+	// Platform is "cuda" or "cpu". Empty is "cuda" on a machine with an NVIDIA GPU, else "cpu".
 	Platform string
 	// Convolution is Taps on processors and Native elsewhere, where empty.
 	Convolution Form
