@@ -98,7 +98,10 @@ func (w *window) max(x *exec, out, in [][]float32) error {
 			w.max2(dst, src, where)
 			return
 		}
-		at := make([]int32, w.out[2])
+		var at []int32
+		if places != nil {
+			at = make([]int32, w.out[2])
+		}
 		for r := range w.out[0] * w.out[1] {
 			row := dst[r*w.out[2]:][:w.out[2]]
 			w.maxRow(row, at, src, r/w.out[1]*w.stride[0]-w.pads[0], r%w.out[1]*w.stride[1]-w.pads[1], from, to)
@@ -136,10 +139,14 @@ func (w *window) reach() (from, to []int) {
 	return from, to
 }
 
-// maxRow writes the largest values of a row of windows, which begin at the plane z and the row y, and the numbers of their taps.
+// maxRow writes the largest values of a row of windows, which begin at the plane z and the row y, and the numbers of their taps
+// where at isn't nil.
 func (w *window) maxRow(row []float32, at []int32, src []float32, z, y int, from, to []int) {
 	for i := range row {
-		row[i], at[i] = float32(math.Inf(-1)), -1
+		row[i] = float32(math.Inf(-1))
+	}
+	for i := range at {
+		at[i] = -1
 	}
 	for i := range w.kernel[0] {
 		zz := z + i*w.dilation[0]
@@ -155,7 +162,15 @@ func (w *window) maxRow(row []float32, at []int32, src []float32, z, y int, from
 			for k := range w.kernel[2] {
 				tap := int32((i*w.kernel[1]+j)*w.kernel[2] + k)
 				p := from[k]*w.stride[2] + k*w.dilation[2] - w.pads[2]
-				best, where := row[from[k]:to[k]], at[from[k]:to[k]]
+				best := row[from[k]:to[k]]
+				if at == nil {
+					for o, b := range best {
+						best[o] = max(b, line[p]) // keeps NaN
+						p += w.stride[2]
+					}
+					continue
+				}
+				where := at[from[k]:to[k]]
 				for o, b := range best {
 					v := line[p]
 					p += w.stride[2]
