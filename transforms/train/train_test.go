@@ -385,7 +385,7 @@ func TestDiceAndLossFollowTheMethod(t *testing.T) {
 	}{{"dice", false, ref.DiceLoss}, {"bce+dice", false, ref.BCEDiceLoss}, {"bce+dice", true, ref.PerLevelLoss}} {
 		c := Default()
 		c.Loss.Kind, c.Loss.PerLevel = k.kind, k.perLevel
-		dice, loss := score(ref.Probabilities, labels, c.loss("").Terms)
+		dice, loss := scores(ref.Probabilities, labels, c.loss("").Terms)
 		for level, want := range ref.Dice {
 			if math.Abs(dice[level]-want) > 1e-12 {
 				t.Errorf("dice of level %d: %g, want %g", level+1, dice[level], want)
@@ -394,36 +394,6 @@ func TestDiceAndLossFollowTheMethod(t *testing.T) {
 		if math.Abs(loss-k.want) > 1e-6 {
 			t.Errorf("%s, by level %v: %g, want %g", k.kind, k.perLevel, loss, k.want)
 		}
-	}
-}
-
-func TestEmptyMasksCountOneIfPredictedEmpty(t *testing.T) {
-	if got := Dice([]float32{0.1, 0.5}, []uint8{0, 2}, 1); got != 1 {
-		t.Errorf("nothing there, nothing predicted: %g", got)
-	}
-	if got := Dice([]float32{0.1, 0.6}, []uint8{0, 2}, 1); got != 0 {
-		t.Errorf("nothing there, one voxel predicted: %g", got)
-	}
-	if got := Dice([]float32{0.1, 0.4}, []uint8{0, 1}, 1); got != 0 {
-		t.Errorf("one voxel there, nothing predicted: %g", got)
-	}
-}
-
-func TestIntervalCoversTheMean(t *testing.T) {
-	values := []float64{0.91, 0.95, 0.88, 0.97, 0.93, 0.9, 0.96, 0.94}
-	got := Interval(values, 1)
-	if got != Interval(values, 1) {
-		t.Error("equal seeds give other intervals")
-	}
-	// The normal approximation, for comparison: mean 0.93, standard error 0.0109.
-	if math.Abs(got[0]-0.909) > 0.006 || math.Abs(got[1]-0.951) > 0.006 {
-		t.Errorf("interval %v", got)
-	}
-	if got := Interval([]float64{0.5}, 1); got != [2]float64{0.5, 0.5} {
-		t.Errorf("of one value: %v", got)
-	}
-	if got := Interval(nil, 1); got != [2]float64{} {
-		t.Errorf("of none: %v", got)
 	}
 }
 
