@@ -22,6 +22,11 @@ func read(file []byte, shapes [][]int, training bool) (*program.Program, error) 
 	if err != nil {
 		return nil, &models.Error{Code: models.CodeNotONNX, Detail: err.Error(), Remedy: "export the model anew", Err: err}
 	}
+	for _, shape := range shapes {
+		if len(shape) == 0 {
+			return nil, &models.Error{Code: models.CodePorts, Detail: "an input is asked for without axes"}
+		}
+	}
 	p, err := program.Compile(m, &program.Options{InputShapes: shapes, Training: training})
 	if err != nil {
 		code := models.CodeUnsupported

@@ -38,7 +38,7 @@ type kind struct {
 func newTrainer(e *Engine, p *program.Program, opts models.TrainingOptions, precision models.Precision) (*trainer, error) {
 	opts.AdamW = opts.AdamW.WithDefaults()
 	if len(opts.Loss.Terms) == 0 || len(opts.Loss.Terms) > 64 {
-		return nil, &models.Error{Code: models.CodeUnsupported, Detail: fmt.Sprintf("the loss has %d terms, 1 to 64 are possible", len(opts.Loss.Terms))}
+		return nil, &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("the loss has %d terms, 1 to 64 are possible", len(opts.Loss.Terms))}
 	}
 	t := &trainer{opts: opts, gradients: map[kind]*backend.Program{}}
 	for _, term := range opts.Loss.Terms {
@@ -344,7 +344,7 @@ func (t *trainer) GradientOf(name string) ([]float32, error) {
 		}
 		return g, nil
 	}
-	return nil, &models.Error{Code: models.CodeUnsupported, Detail: fmt.Sprintf("%q is no parameter of the model", name)}
+	return nil, &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("%q is no parameter of the model", name)}
 }
 
 func (t *trainer) State() (models.State, error) {
@@ -381,6 +381,9 @@ func (t *trainer) parts(s *models.State) []part {
 func (t *trainer) SetState(s models.State) error {
 	if t.closed {
 		return errClosed()
+	}
+	if s.Steps < 0 || s.Draws < 0 {
+		return &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("the state counts %d updates and %d batches", s.Steps, s.Draws)}
 	}
 	parts := t.parts(&s)
 	known := map[string]int{}
