@@ -242,7 +242,7 @@ func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, cfg trai
 // initial puts the model that training starts from into the store, and returns its digest.
 func (t *trainFlags) initial(ctx context.Context, store *artifacts.Store, cfg train.Config) (string, error) {
 	var file []byte
-	err := os.ErrNotExist
+	var err error
 	if i := slices.IndexFunc(nets.Networks, func(n nets.Network) bool { return n.Name == t.model }); i >= 0 {
 		file, err = nets.Networks[i].Build(nets.Options{Size: cfg.Size}, cfg.Seed)
 	} else {

@@ -126,7 +126,7 @@ func modelOf(initializers ...[]byte) []byte {
 
 // tensor encodes a float32 initializer w of three values: in raw_data, in float_data packed, or one by one.
 func tensor(how string) []byte {
-	out := []byte{1<<3 | 0, 3, 2<<3 | 0, 1, 8<<3 | 2, 1, 'w'}
+	out := []byte{1 << 3, 3, 2 << 3, 1, 8<<3 | 2, 1, 'w'}
 	var packed []byte
 	for _, v := range []float32{1, 2, 3} {
 		bits := math.Float32bits(v)
@@ -204,7 +204,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	good := build(t, affine())
 	claims := tensor("raw")
 	claims[1] = 4 // dimensions say four values
-	huge := append([]byte{1<<3 | 0}, protowire.AppendVarint(nil, 2_500_000_000)...)
+	huge := append([]byte{1 << 3}, protowire.AppendVarint(nil, 2_500_000_000)...)
 	huge = append(huge, tensor("raw")[2:]...)
 	for _, c := range []struct {
 		name string

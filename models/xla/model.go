@@ -175,15 +175,13 @@ func (m *model) begin(name string, train bool) (b *build, values map[int]*Node, 
 	back = backend.New(m.engine.client, m.graphOptions())
 	b = &build{g: NewGraph(back, name), p: m.p, taps: m.engine.form == Taps, host: m.engine.host(), compute: m.compute, train: train}
 	values = map[int]*Node{}
-	kind := given
 	for k, list := range [][]int{m.parameters, m.statistics, m.constants, m.p.Inputs} {
+		kind := given
 		switch {
 		case k == 1 && train:
 			kind = consumed
 		case k == 3:
 			kind = batch
-		default:
-			kind = given
 		}
 		for _, i := range list {
 			values[i] = parameter(b.g, fmt.Sprint(kind, i), dtypes.Float32, m.p.Values[i].Shape...)

@@ -421,6 +421,7 @@ func BenchmarkApply(b *testing.B) {
 }
 
 func ExampleSeed() {
-	fmt.Println(Seed(1, 0, "1.2.3") == Seed(1, 0, "1.2.3"), Seed(1, 0, "1.2.3") == Seed(1, 1, "1.2.3"))
+	first := Seed(1, 0, "1.2.3")
+	fmt.Println(first == Seed(1, 0, "1.2.3"), first == Seed(1, 1, "1.2.3"))
 	// Output: true false
 }

@@ -185,7 +185,7 @@ func (j *productJob) packRows(packed []float32, k0, terms int) {
 			src := j.a[k0*j.lda+j.row0+row:]
 			for i := range terms {
 				d, s := dst[i*packedRows:][:packedRows], src[i*j.lda:][:n]
-				for x, v := range s {
+				for x, v := range s { //nolint:staticcheck // so few that the call of copy costs more
 					d[x] = v
 				}
 			}

@@ -81,11 +81,18 @@ func geometries(t *rapid.T) Geometry {
 	return g
 }
 
+func setLevel(t *testing.T, level string) {
+	t.Helper()
+	if err := SetLevel(level); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func eachLevel(t *testing.T, f func(t *testing.T)) {
 	was := Level()
-	defer SetLevel(was)
+	defer setLevel(t, was)
 	for _, l := range Levels() {
-		SetLevel(l)
+		setLevel(t, l)
 		t.Run(l, f)
 	}
 }

@@ -272,7 +272,7 @@ func (j *job) pack(f *phase, c0, nc int) {
 				to := dst[c*taps*packedRows:]
 				for t, k := range f.taps {
 					a, b := to[t*packedRows:][:packedRows], turned[k*packedRows:][:packedRows]
-					for i := range b {
+					for i := range b { //nolint:staticcheck // so few that the call of copy costs more
 						a[i] = b[i]
 					}
 				}

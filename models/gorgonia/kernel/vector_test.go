@@ -48,7 +48,7 @@ func TestElementwiseLoopsAreTheSameOnEveryLevel(t *testing.T) {
 			was := Level()
 			levels := Levels()
 			for i := len(levels) - 1; i >= 0; i-- { // portable first
-				SetLevel(levels[i])
+				setLevel(t, levels[i])
 				got, ok := guarded(n)
 				loop(got, x, z)
 				if want == nil {

@@ -46,7 +46,7 @@ const functions = 128
 // table is PJRT_Api: the functions in the order of the header. Fields are only ever added at its end.
 type table struct {
 	size    uintptr
-	ext     unsafe.Pointer
+	_       unsafe.Pointer
 	version struct {
 		size         uintptr
 		ext          unsafe.Pointer

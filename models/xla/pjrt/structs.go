@@ -117,17 +117,15 @@ type (
 	}
 	executeOptions struct { // PJRT_ExecuteOptions
 		header
-		callbacks   [2]uintptr
-		sends       [2]uintptr
-		launch      int32
-		keep        *int64 // inputs that must not be donated
-		keepLen     uintptr
-		context     uintptr
-		location    *byte
-		tasks       uintptr
-		taskIDs     uintptr
-		incarnation uintptr
-		_           spare
+		_ [2]uintptr // callbacks of sends and receives
+		_ [2]uintptr // their numbers
+		_ int32      // launch id
+		_ *int64     // inputs that must not be donated, and their number
+		_ uintptr
+		_ uintptr    // context
+		_ *byte      // call location
+		_ [3]uintptr // tasks, their ids, incarnations
+		_ spare
 	}
 	executeArgs struct { // PJRT_LoadedExecutable_Execute_Args
 		header
