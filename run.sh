@@ -34,13 +34,12 @@ build_cspine() {
 	CGO_ENABLED=0 go -C "$here" build -trimpath -o "$build/cspine" ./cmd/cspine
 }
 
-# The inference library is optional: without it `--segmenter labels` works, and a model is refused with a
-# message that names this command.
+# The inference library is optional: without it the embedded engine runs models, in Go alone.
 setup_native() {
 	CSPINE_NATIVE_DIR=${CSPINE_NATIVE_DIR:-$native/openvino}
 	export CSPINE_NATIVE_DIR
 	bash "$here/native/setup.sh" "$CSPINE_NATIVE_DIR" ||
-		say "no OpenVINO library: models can't run, --segmenter labels can"
+		say "no OpenVINO library: the embedded engine runs models instead"
 }
 
 # XLA trains on GPUs; tests run it on the processor.
@@ -87,7 +86,7 @@ run_tests() {
 	go vet ./...
 	lint
 	say "tests"
-	go test ./...
+	go test -timeout 30m ./...
 	if command -v gcc >/dev/null; then
 		say "race detector"
 		CGO_ENABLED=1 go test -race -short ./artifacts/... ./transforms/...
@@ -107,7 +106,7 @@ demo() {
 		mv "$dir/data.tmp" "$dir/data"
 	fi
 	say "cspine prepare: DICOM to shards; run it again and see how little is left to do"
-	"$build/cspine" prepare --data "$dir/data" --store "$dir/store" --segmenter labels --run demo --pictures "$dir/pictures"
+	"$build/cspine" prepare --data "$dir/data" --store "$dir/store" --segmenter bundled --run demo --pictures "$dir/pictures"
 	say "shards: .demo/store/datasets/demo   pictures: .demo/pictures"
 }
 

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -39,7 +37,7 @@ type prepareFlags struct {
 func newPrepare() *cobra.Command {
 	var p prepareFlags
 	c := &cobra.Command{
-		Use:   "prepare --data DIR|URL --store URL --segmenter FILE.onnx|labels --run NAME",
+		Use:   "prepare --data DIR|URL --store URL --segmenter FILE.onnx|bundled|labels --run NAME",
 		Short: "Make Parquet shards of vertebra crops from raw CT studies",
 		Long: `Make a data set of vertebra crops from raw CT studies, one Beam pipeline:
 
@@ -64,7 +62,7 @@ some studies went into quarantine.`,
 	f.StringVar(&p.task, "task", shard.Crops, "what to make: crops, or segmentation (volumes and label maps)")
 	f.StringVar(&p.data, "data", "", "folder or bucket URL of the studies")
 	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
-	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, several with commas between (their mean), or 'labels' to take segmentations/<study>.nii")
+	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, several with commas between (their mean), 'bundled', or 'labels' to take segmentations/<study>.nii")
 	f.StringVar(&p.engine, "engine", "", "that runs the model: one of "+strings.Join(engines.Names(engines.Inference), ", ")+" (default auto)")
 	f.StringVar(&p.precision, "precision", "", "of the model's arithmetic: f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
 	f.StringVar(&p.name, "run", "", "name of the run and of its data set")
@@ -95,7 +93,7 @@ func (p *prepareFlags) check() error {
 	for _, f := range []struct{ flag, value, what string }{
 		{"--data", p.data, "where the studies lie"},
 		{"--store", p.store, "where artifacts are kept"},
-		{"--segmenter", p.segmenter, "an ONNX file, or 'labels'"},
+		{"--segmenter", p.segmenter, "an ONNX file, 'bundled' or 'labels'"},
 		{"--run", p.name, "a name for the data set"},
 	} {
 		if f.value == "" {
@@ -187,42 +185,21 @@ func (p *prepareFlags) model(ctx context.Context, store *artifacts.Store, m segm
 	if p.engine != "" {
 		m.Engine = p.engine
 	}
-	for i, name := range strings.Split(p.segmenter, ",") {
-		before := m.Precision
-		digest, err := p.modelFile(ctx, store, name, &m)
-		if err != nil {
+	files, m, err := readSegmenter(p.segmenter, m)
+	if err != nil {
+		return m, err
+	}
+	for _, file := range files {
+		digest := artifacts.DigestOf(file)
+		m.Digests = append(m.Digests, digest.String())
+		if _, err := store.Stat(ctx, digest); err == nil {
+			continue // packing a model takes longer than asking
+		}
+		if _, err := store.Put(ctx, artifacts.Content{Data: file}); err != nil {
 			return m, err
 		}
-		if i > 0 && m.Precision != before {
-			return m, usage("--segmenter %s: quantised and float models can't be one ensemble: they need different precisions", p.segmenter)
-		}
-		m.Digests = append(m.Digests, digest.String())
 	}
 	return m, nil
-}
-
-// modelFile puts one file into the store. It settles the precision where m leaves it open.
-func (p *prepareFlags) modelFile(ctx context.Context, store *artifacts.Store, name string, m *segment.Model) (artifacts.Digest, error) {
-	file, err := models.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return artifacts.Digest{}, usage("--segmenter %s: there is no such file; give an ONNX file, several with commas between, or 'labels'", name)
-	}
-	if err != nil {
-		return artifacts.Digest{}, err
-	}
-	var wrong *models.Error
-	switch err := m.Check(file); {
-	case errors.As(err, &wrong) && wrong.Code == models.CodeNoEngine:
-		return artifacts.Digest{}, err
-	case err != nil:
-		return artifacts.Digest{}, usage("--segmenter %s: %w", name, err)
-	}
-	digest := artifacts.DigestOf(file)
-	if _, err := store.Stat(ctx, digest); err == nil {
-		return digest, nil // packing a model takes longer than asking
-	}
-	_, err = store.Put(ctx, artifacts.Content{Data: file})
-	return digest, err
 }
 
 // watch shows the progress of what the embedded runner does in this process.

@@ -57,7 +57,8 @@ func (m Model) Digest() (string, error) {
 	return d.String(), err
 }
 
-func (m Model) compileOptions() *models.CompileOptions {
+// CompileOptions returns how the model's files are compiled. Its precision is settled by Check.
+func (m Model) CompileOptions() *models.CompileOptions {
 	o := &models.CompileOptions{Precision: models.Precision(m.Precision), EqualChannels: true}
 	if o.Precision == "" {
 		o.Precision = models.F32
@@ -83,7 +84,7 @@ func (m *Model) Check(file []byte) error {
 	if quantised && m.Precision == "" {
 		m.Precision = string(models.INT8)
 	}
-	if _, err := models.Prepare(file, m.compileOptions()); err != nil {
+	if _, err := models.Prepare(file, m.CompileOptions()); err != nil {
 		return err
 	}
 	e, err := engines.Find(m.Engine, engines.Inference)
@@ -91,7 +92,7 @@ func (m *Model) Check(file []byte) error {
 		return err
 	}
 	m.Engine = e.Name()
-	if p := m.compileOptions().Precision; !slices.Contains(e.Precisions(), p) {
+	if p := m.CompileOptions().Precision; !slices.Contains(e.Precisions(), p) {
 		return &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, engine %s has %q", p, e.Name(), e.Precisions())}
 	}
 	return nil
@@ -177,7 +178,7 @@ func (f *DoFn) networks(ctx context.Context, r *transforms.Report, engine models
 		var err error
 		nets[i], err = shared.Network(ctx, engine, digest, func(ctx context.Context) ([]byte, error) {
 			return r.Get(ctx, digest)
-		}, f.Model.compileOptions())
+		}, f.Model.CompileOptions())
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +202,7 @@ func (f *DoFn) recipe(study transforms.Study, engine models.Engine) (artifacts.R
 	return artifacts.Recipe{Transform: "segment", Version: Version,
 		Params: []artifacts.Param{
 			{Name: "engine", Value: engine.Identity()},
-			{Name: "precision", Value: string(f.Model.compileOptions().Precision)},
+			{Name: "precision", Value: string(f.Model.CompileOptions().Precision)},
 		},
 		Inputs: inputs}, nil
 }

@@ -135,6 +135,15 @@ func (s *scratch) input(channels int, values []uint8) []float32 {
 	return s.in[:channels*voxels]
 }
 
+// Input returns what a network of one channel is given of a volume's values.
+func Input(values []uint8) []float32 {
+	in := make([]float32, len(values))
+	for i, v := range values {
+		in[i] = shares[v]
+	}
+	return in
+}
+
 // shares has v/255 in float32, as the reference computes it.
 var shares = func() (t [256]float32) {
 	for v := range t {

@@ -1,0 +1,16 @@
+// Package bundled holds the models that come with cspine, so that it does something before anybody has trained anything.
+//
+// Invariants:
+//   - A bundled model must have been trained by this project's own commands on its own phantoms: train.sh has them, with their
+//     seeds. No patient's data may have touched it.
+//   - A file must not exceed 8 MB.
+package bundled
+
+import _ "embed"
+
+//go:embed segmenter.onnx
+var segmenter []byte
+
+// Segmenter returns the vertebra segmenter as an ONNX file: input volume [1,1,128,128,128], output probability
+// [1,7,128,128,128]. It must not be changed.
+func Segmenter() []byte { return segmenter }
