@@ -64,7 +64,7 @@ func TestElementwiseLoopsAreTheSameOnEveryLevel(t *testing.T) {
 					t.Errorf("%s of %d on %s writes outside", name, n, Level())
 				}
 			}
-			SetLevel(was)
+			setLevel(t, was)
 		}
 	}
 }
