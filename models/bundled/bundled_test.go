@@ -1,0 +1,22 @@
+package bundled
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/cspine/cspine/models"
+)
+
+func TestSegmenterIsSmallAndTakesVolumes(t *testing.T) {
+	if n := len(Segmenter()); n > 8<<20 {
+		t.Errorf("%d bytes are more than 8 MB", n)
+	}
+	info, err := models.Info(Segmenter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(info.Inputs) != 1 || !slices.Equal(info.Inputs[0].Shape, []int64{1, 1, 128, 128, 128}) ||
+		len(info.Outputs) != 1 || !slices.Equal(info.Outputs[0].Shape, []int64{1, 7, 128, 128, 128}) {
+		t.Errorf("ports are %v and %v", info.Inputs, info.Outputs)
+	}
+}
