@@ -49,7 +49,7 @@ func read(model []byte, opts *program.Options) (*program.Program, error) {
 	}
 	p, err := program.Compile(m, opts)
 	if err != nil {
-		return nil, unsupported(err)
+		return nil, models.ProgramError(err)
 	}
 	p = spread(p)
 	for _, side := range [][]int{p.Inputs, p.Outputs} {
