@@ -2,6 +2,7 @@ package models
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/models/program"
@@ -13,6 +14,13 @@ func Program(model []byte, opts *program.Options) (*program.Program, error) {
 	m, err := onnx.Parse(model)
 	if err != nil {
 		return nil, notONNX(err)
+	}
+	if opts != nil {
+		for i, shape := range opts.InputShapes {
+			if len(shape) == 0 {
+				return nil, &Error{Code: CodePorts, Detail: fmt.Sprintf("the shape asked for of input %d has no axes", i)}
+			}
+		}
 	}
 	p, err := program.Compile(m, opts)
 	if err != nil {

@@ -76,3 +76,11 @@ func (m Affine) Inverse() (inv Affine, ok bool) {
 	}
 	return inv, true
 }
+
+// Shares has v/255 in float32 for each grey value v, as the reference's networks are given it.
+var Shares = func() (t [256]float32) {
+	for v := range t {
+		t[v] = float32(v) / 255
+	}
+	return t
+}()

@@ -10,7 +10,6 @@ import (
 
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/gorgonia/kernel"
-	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/models/program"
 )
 
@@ -35,21 +34,9 @@ func guard(f func() error) (err error) {
 
 // read makes a program of a model's bytes. The error is a *models.Error.
 func read(model []byte, opts *program.Options) (*program.Program, error) {
-	m, err := onnx.Parse(model)
+	p, err := models.Program(model, opts)
 	if err != nil {
-		e := &models.Error{Code: models.CodeNotONNX, Detail: err.Error(), Err: err}
-		var detail *onnx.Error
-		if errors.As(err, &detail) {
-			e.Detail, e.Remedy = detail.Detail, "export the model anew"
-		}
-		return nil, e
-	}
-	if err := checkShapes(m, opts.InputShapes); err != nil {
 		return nil, err
-	}
-	p, err := program.Compile(m, opts)
-	if err != nil {
-		return nil, models.ProgramError(err)
 	}
 	p = spread(p)
 	for _, side := range [][]int{p.Inputs, p.Outputs} {
@@ -60,27 +47,6 @@ func read(model []byte, opts *program.Options) (*program.Program, error) {
 		}
 	}
 	return p, nil
-}
-
-// checkShapes refuses shapes that can't be of the model's inputs.
-func checkShapes(m *onnx.Model, shapes [][]int) error {
-	if shapes == nil {
-		return nil
-	}
-	if inputs := m.Info().Inputs; len(inputs) != len(shapes) {
-		return &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("shapes of %d inputs are given, the model has %d", len(shapes), len(inputs))}
-	}
-	for i, shape := range shapes {
-		for _, d := range shape {
-			if d <= 0 {
-				return &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("the shape %v of input %d has an axis of length %d", shape, i, d)}
-			}
-		}
-		if len(shape) == 0 {
-			return &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("the shape of input %d has no axes", i)}
-		}
-	}
-	return nil
 }
 
 func unsupported(err error) error {

@@ -1,7 +1,6 @@
 package xla
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // a graph's operations read as formulas
 
 	"github.com/cspine/cspine/models"
-	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/models/program"
 	"github.com/cspine/cspine/models/xla/backend"
 	"github.com/cspine/cspine/models/xla/pjrt"
@@ -18,25 +16,7 @@ import (
 
 // read compiles an ONNX file to a program. The error is a *models.Error.
 func read(file []byte, shapes [][]int, training bool) (*program.Program, error) {
-	m, err := onnx.Parse(file)
-	if err != nil {
-		return nil, &models.Error{Code: models.CodeNotONNX, Detail: err.Error(), Remedy: "export the model anew", Err: err}
-	}
-	for _, shape := range shapes {
-		if len(shape) == 0 {
-			return nil, &models.Error{Code: models.CodePorts, Detail: "an input is asked for without axes"}
-		}
-	}
-	p, err := program.Compile(m, &program.Options{InputShapes: shapes, Training: training})
-	if err != nil {
-		code := models.CodeUnsupported
-		var detail *program.Error
-		if errors.As(err, &detail) && detail.Ports {
-			code = models.CodePorts
-		}
-		return nil, &models.Error{Code: code, Detail: err.Error(), Err: err}
-	}
-	return p, nil
+	return models.Program(file, &program.Options{InputShapes: shapes, Training: training})
 }
 
 // array is a tensor on each device.

@@ -126,9 +126,7 @@ func (s *scratch) input(channels int, values []uint8) []float32 {
 	if len(s.in) < channels*voxels {
 		s.in = make([]float32, channels*voxels)
 	}
-	for i, v := range values {
-		s.in[i] = shares[v]
-	}
+	fill(s.in, values)
 	for c := 1; c < channels; c++ {
 		copy(s.in[c*voxels:(c+1)*voxels], s.in[:voxels])
 	}
@@ -138,19 +136,16 @@ func (s *scratch) input(channels int, values []uint8) []float32 {
 // Input returns what a network of one channel is given of a volume's values.
 func Input(values []uint8) []float32 {
 	in := make([]float32, len(values))
-	for i, v := range values {
-		in[i] = shares[v]
-	}
+	fill(in, values)
 	return in
 }
 
-// shares has v/255 in float32, as the reference computes it.
-var shares = func() (t [256]float32) {
-	for v := range t {
-		t[v] = float32(v) / 255
+// fill writes what a network is given of grey values to the beginning of in.
+func fill(in []float32, values []uint8) {
+	for i, v := range values {
+		in[i] = volume.Shares[v]
 	}
-	return t
-}()
+}
 
 // quantise writes 255 times each probability, rounded. It returns the index of the first value that is none, or −1.
 func quantise(dst []uint8, p []float32) int {

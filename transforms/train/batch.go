@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/models"
 )
 
@@ -70,11 +71,11 @@ func (b *batch) input(dst []float32, x, y []uint8, lambda float32) {
 	first := dst[:b.voxels]
 	if lambda == 1 {
 		for i, v := range x {
-			first[i] = shares[v]
+			first[i] = volume.Shares[v]
 		}
 	} else {
 		for i, v := range x {
-			first[i] = lambda*shares[v] + (1-lambda)*shares[y[i]]
+			first[i] = lambda*volume.Shares[v] + (1-lambda)*volume.Shares[y[i]]
 		}
 	}
 	for c := 1; c < b.channels; c++ {
@@ -99,11 +100,3 @@ func repeat(v []float32, n int) [][]float32 {
 	}
 	return out
 }
-
-// shares has v/255 in float32, as inference has it.
-var shares = func() (t [256]float32) {
-	for v := range t {
-		t[v] = float32(v) / 255
-	}
-	return t
-}()
