@@ -25,8 +25,9 @@ func newPhantom() *cobra.Command {
   DIR/train.csv                      which vertebrae are fractured
 
 Equal seeds give equal files. With --vary wide patients, poses, scanners, fields of
-view and ways of storing pixels differ much more: to train a segmenter on. There,
---slices and --size may be ranges, of which every study draws one.`,
+view and ways of storing pixels differ much more: to train a segmenter on.
+--slices and --size may be ranges, of which every study draws one. --fractured 0.3
+breaks three vertebrae in ten: to train a classifier on.`,
 		Example: "  cspine phantom --out data --studies 6 --slices 300 --masks 6 --syntax mixed\n" +
 			"  cspine phantom --out training --studies 500 --masks 500 --vary wide --slices 100-220 --size 256",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -75,6 +76,7 @@ view and ways of storing pixels differ much more: to train a segmenter on. There
 	f.Uint64Var(&opts.Seed, "seed", 1, "equal seeds give equal studies")
 	f.StringVar(&opts.Syntax, "syntax", "mixed", "how pixels are stored: explicit, implicit, jpeg-lossless or mixed")
 	f.StringVar(&size, "size", "512", "rows and columns of a slice, or a range such as 256-512")
+	f.Float64Var(&opts.Fractured, "fractured", 0, "chance of each vertebra to be broken (default: as in the RSNA's training set)")
 	f.StringVar(&vary, "vary", "usual", "how far studies differ: usual, or wide (to train on)")
 	return c
 }

@@ -53,18 +53,25 @@ var (
 	}
 )
 
-// drawFractures says which of C1–C7 are broken in a study.
-func drawFractures(d *dice) (broken [7]bool) {
+// drawFractures says which of C1–C7 are broken in a study: each with the chance of share, or, where that is zero, as often as in
+// the RSNA's training set.
+func drawFractures(d *dice, share float64) (broken [7]bool) {
+	if share > 0 {
+		for i := range broken {
+			broken[i] = d.chance(share)
+		}
+		return broken
+	}
 	if !d.chance(patientPrevalence) {
 		return broken
 	}
-	// Levels are drawn until one is broken; share is the chance that a draw is not in vain, so that each level
-	// comes out at its prevalence (the root of share = 1 - Π(1 - share·p/patientPrevalence)).
-	const share = 0.700
+	// Levels are drawn until one is broken; root is the chance that a draw is not in vain, so that each level
+	// comes out at its prevalence (root = 1 - Π(1 - root·p/patientPrevalence)).
+	const root = 0.700
 	for {
 		some := false
 		for i, p := range prevalence {
-			broken[i] = d.chance(share * p / patientPrevalence)
+			broken[i] = d.chance(root * p / patientPrevalence)
 			some = some || broken[i]
 		}
 		if some {

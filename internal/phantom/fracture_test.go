@@ -1,6 +1,7 @@
 package phantom
 
 import (
+	"errors"
 	"math"
 	"testing"
 )
@@ -10,7 +11,7 @@ func TestPrevalenceIsTheDataSets(t *testing.T) {
 	var levels [7]float64
 	patients := 0.0
 	for i := range studies {
-		broken := drawFractures(newDice(1, uint64(i)))
+		broken := drawFractures(newDice(1, uint64(i)), 0)
 		some := false
 		for l, b := range broken {
 			if b {
@@ -28,6 +29,30 @@ func TestPrevalenceIsTheDataSets(t *testing.T) {
 	for l, n := range levels {
 		if p := n / studies; p < prevalence[l]-0.012 || p > prevalence[l]+0.012 {
 			t.Errorf("C%d is broken in %.3f, want %.3f", l+1, p, prevalence[l])
+		}
+	}
+}
+
+func TestFracturedIsEachVertebrasChance(t *testing.T) {
+	opts, err := Options{Fractured: 0.3, Size: 64, Slices: 8}.complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := 0
+	const studies = 300
+	for i := range studies {
+		for _, b := range opts.study(i).Fractured() {
+			if b {
+				broken++
+			}
+		}
+	}
+	if p := float64(broken) / (7 * studies); p < 0.27 || p > 0.33 { // two deviations
+		t.Errorf("%.3f of the vertebrae are broken, want 0.3", p)
+	}
+	for _, share := range []float64{-0.1, 1.1, math.NaN()} {
+		if _, err := (Options{Fractured: share}).complete(); !errors.Is(err, ErrOptions) {
+			t.Errorf("a share of %v: %v, want ErrOptions", share, err)
 		}
 	}
 }

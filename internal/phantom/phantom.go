@@ -57,16 +57,16 @@ type Study struct {
 // New draws a study. The same seed, index, size (rows and columns) and number of slices give the same study; size and
 // slices change how finely the same patient is sampled.
 func New(seed uint64, index, size, slices int) *Study {
-	return newStudy(&usual, seed, index, size, slices)
+	return newStudy(&usual, seed, index, size, slices, 0)
 }
 
 // NewWide draws a study as New does, of patients, poses, scanners and fields of view that differ much more. Three in
 // ten are plain solids in place of anatomy.
 func NewWide(seed uint64, index, size, slices int) *Study {
-	return newStudy(&wide, seed, index, size, slices)
+	return newStudy(&wide, seed, index, size, slices, 0)
 }
 
-func newStudy(v *variety, seed uint64, index, size, slices int) *Study {
+func newStudy(v *variety, seed uint64, index, size, slices int, fractured float64) *Study {
 	draw := func(what uint64) *dice { return newDice(seed, uint64(index), what+v.salt) }
 	s := &Study{seed: seed, index: index, variety: v, size: size, count: slices, floor: -1024, ceiling: 3071}
 	s.smooth = newLattice(draw(1))
@@ -86,7 +86,7 @@ func newStudy(v *variety, seed uint64, index, size, slices int) *Study {
 	if d := draw(11); v.wide && d.chance(0.3) {
 		s.simple = drawSimple(d)
 	}
-	s.assemble(draw(8))
+	s.assemble(draw(8), fractured)
 	if v.wide {
 		s.placeWide(draw(9))
 		s.equip(draw(10))
@@ -97,9 +97,9 @@ func newStudy(v *variety, seed uint64, index, size, slices int) *Study {
 	return s
 }
 
-// assemble makes the vertebrae and breaks some.
-func (s *Study) assemble(d *dice) {
-	s.broken = drawFractures(d)
+// assemble makes the vertebrae and breaks some; see drawFractures.
+func (s *Study) assemble(d *dice, fractured float64) {
+	s.broken = drawFractures(d, fractured)
 	density := max(0.3, s.variety.density.draw(d)) // of cancellous bone: age
 	for i := range vertebrae {
 		var shape solid

@@ -35,8 +35,11 @@ type Options struct {
 	SizeTo int // if more than Size, every study draws its size between the two
 	// Wide makes patients, poses, scanners and fields of view differ much more, and studies be stored in more ways:
 	// for training, not for show. Its studies are others than those without, whatever the seed.
-	Wide    bool
-	Workers int // slices rendered at a time; GOMAXPROCS
+	Wide bool
+	// Fractured is the chance of each vertebra to be broken: to train on. 0 is as in the RSNA's training set, about one in ten,
+	// and about every second patient.
+	Fractured float64
+	Workers   int // slices rendered at a time; GOMAXPROCS
 	// Progress, when set, is told of every study written. It is never called twice at a time.
 	Progress func(done, total int)
 }
@@ -114,6 +117,9 @@ func (o Options) complete() (Options, error) {
 	if o.Studies < 0 || min(o.Slices, o.SlicesTo) < 0 || o.Masks < 0 || min(o.Size, o.SizeTo) < 0 || o.Workers < 0 {
 		return o, fmt.Errorf("%w: numbers of studies, slices, masks, rows and workers must not be negative", ErrOptions)
 	}
+	if !(o.Fractured >= 0 && o.Fractured <= 1) {
+		return o, fmt.Errorf("%w: fractured is %g, must be a share from 0 to 1", ErrOptions, o.Fractured)
+	}
 	if o.Studies == 0 {
 		o.Studies = 1
 	}
@@ -150,10 +156,11 @@ func (o *Options) study(index int) *Study {
 	if o.SizeTo > o.Size {
 		size = min(o.SizeTo, o.Size+8*d.pick((o.SizeTo-o.Size)/8+1))
 	}
+	v := &usual
 	if o.Wide {
-		return NewWide(o.Seed, index, size, slices)
+		v = &wide
 	}
-	return New(o.Seed, index, size, slices)
+	return newStudy(v, o.Seed, index, size, slices, o.Fractured)
 }
 
 // UID is the study's, the same for every size and number of slices.
