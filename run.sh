@@ -56,7 +56,7 @@ setup_python() {
 		say "fetching pyarrow and datasets for the tests into .native/python"
 		rm -rf "$venv"
 		python3 -m venv "$venv" &&
-			"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$here/native/python-test.lock" &&
+			"$venv/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes -r "$here/native/python-test.lock" &&
 			echo "$stamp" >"$venv/.stamp" ||
 			{ say "could not set up Python: the tests that read shards with pyarrow are skipped"; rm -rf "$venv"; return; }
 	fi

@@ -32,7 +32,7 @@ work=$(mktemp -d "$(dirname "$target")/.xla.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 say "fetching $(grep -c '==' "$lock") package(s) for $platform"
-python3 -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
+python3 -m pip download --quiet --no-cache-dir --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
 	--platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 \
 	--platform manylinux_2_12_x86_64 --platform manylinux_2_5_x86_64 --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
 	--implementation cp --python-version 3.11 --abi cp311 --requirement "$lock" --dest "$work/wheels" ||

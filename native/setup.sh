@@ -41,7 +41,7 @@ work=$(mktemp -d "$(dirname "$target")/.openvino.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 say "fetching $(grep -o '^openvino==[0-9.]*' "$lock") (30 to 60 MB)"
-python3 -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
+python3 -m pip download --quiet --no-cache-dir --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
 	--platform "$platform" --implementation cp --python-version 3.11 --abi cp311 \
 	--requirement "$lock" --dest "$work/wheel" ||
 	die "could not be fetched: see pip's message above (is there a network? does pip reach its index?)"
