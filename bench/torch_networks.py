@@ -105,6 +105,52 @@ class Sequence(nn.Module):
         return self.head(self.lstm(x)[0])
 
 
+def conv_bn2(i, o, k=3, s=1, groups=1, act=nn.ReLU):
+    return nn.Sequential(nn.Conv2d(i, o, k, s, k // 2, groups=groups, bias=False), nn.BatchNorm2d(o), act(inplace=True) if act else nn.Identity())
+
+
+class Block2(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.a, self.b = conv_bn2(c, c), conv_bn2(c, c, act=None)
+
+    def forward(self, x):
+        return F.relu(self.b(self.a(x)) + x)
+
+
+class SmallEncoder(nn.Sequential):
+    """A residual network for CPUs: 16 channels at half size to 128 at a sixteenth."""
+
+    def __init__(self, channels=6, widths=(16, 32, 64, 128)):
+        parts, c = [], channels
+        for k, o in enumerate(widths):
+            parts += [conv_bn2(c, o, s=2)] + ([Block2(o)] if k else [])
+            c = o
+        super().__init__(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.num_features = c
+
+
+class Classifier(nn.Module):
+    """The method's: an encoder shared over slices, a 2-layer bidirectional LSTM, a logit for each slice; of type 2 a second LSTM, whose first step gives the patient's."""
+
+    def __init__(self, encoder, hidden=256, kind=1):
+        super().__init__()
+        self.encoder, features = encoder, encoder.num_features
+        lstm = lambda: nn.LSTM(features, hidden, num_layers=2, bidirectional=True, batch_first=True)
+        head = lambda: nn.Sequential(nn.Linear(2 * hidden, 256), nn.BatchNorm1d(256), nn.Dropout(.3), nn.LeakyReLU(.1), nn.Linear(256, 1))
+        self.lstm, self.head = lstm(), head()
+        if kind == 2:
+            self.lstm2, self.head2 = lstm(), head()
+
+    def forward(self, x):
+        t = int(x.shape[1])  # exporters make a number of it: the file holds for any batch
+        f = self.encoder(x.reshape(-1, *map(int, x.shape[2:])))
+        f = f.reshape(-1, t, f.shape[1])
+        y = self.lstm(f)[0]
+        z = self.head(y.reshape(-1, y.shape[2])).reshape(-1, t)
+        return (z, self.head2(self.lstm2(f)[0][:, 0])) if hasattr(self, "lstm2") else z
+
+
 def dice(p, t):
     return 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
 
@@ -121,7 +167,9 @@ LOSSES = {"dice": (dice, [{"output": "y", "kind": "dice", "weight": 1, "smooth":
 def export(m, x, path):
     """Normalisations stay nodes of their own, as training needs them."""
     m.eval()
-    torch.onnx.export(m, x, path, opset_version=17, input_names=["x"], output_names=["y"], dynamo=False,
+    with torch.no_grad():
+        names = ["y"] if torch.is_tensor(m(x[:1])) else ["y", "z"]
+    torch.onnx.export(m, x, path, opset_version=17, input_names=["x"], output_names=names, dynamo=False,
                       training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False)
 
 

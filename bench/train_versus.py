@@ -4,8 +4,9 @@
     bench/train_versus.py [-n PAIRS] [--threads 1 2] [--engine gorgonia] [--precision f32] [--against torch] [CASE …]
 
 Cases: unet64-1, unet64-2 (a training step of the reference U-Net, five levels, 64³, batch 1 or 2: forward, dice, backward, AdamW),
-infer128 (inference at 128³, float32), lstm (a training step of the classifier's 2-layer bidirectional LSTM: 1280 features, hidden
-256, batch 8, 15 slices). Each side is a process of its own, which waits while the other works. Prints medians, the median
+infer128 (inference at 128³, float32), lstm and lstm105 (a training step of the classifier's 2-layer bidirectional LSTM: 1280 features,
+hidden 256; batch 8 of 15 slices, batch 2 of 105), classifier (a training step of a small classifier of type 1: a residual encoder of
+16 to 128 channels, hidden 64, 8 vertebrae of 15 slices of 6x112²). Each side is a process of its own, which waits while the other works. Prints medians, the median
 and range of the pairwise ratios PyTorch/cspine, both losses, and peak memory (VmHWM), as it is and above what the process had
 before it read the model (for PyTorch: after its imports). --against torch-channels-last and openvino are other opponents;
 the second only infers. Machines are noisy: quote the ratio. On a busy machine
@@ -23,15 +24,19 @@ import torch
 import step_process
 import torch_networks as nets
 
-CASES = ["unet64-1", "unet64-2", "infer128", "lstm"]
+CASES = ["unet64-1", "unet64-2", "infer128", "lstm", "lstm105", "classifier"]
 
 
 def make(case, work):
     torch.manual_seed(0)
     train, loss = case != "infer128", "dice"
-    if case == "lstm":
+    if case.startswith("lstm"):
         m, loss = nets.Sequence(), "bce_logits"
-        x, t = torch.randn(8, 15, 1280), (torch.rand(8, 15, 1) < .3).float()
+        n, slices = (2, 105) if case == "lstm105" else (8, 15)
+        x, t = torch.randn(n, slices, 1280), (torch.rand(n, slices, 1) < .3).float()
+    elif case == "classifier":
+        m, loss = nets.Classifier(nets.SmallEncoder(), hidden=64), "bce_logits"
+        x, t = torch.rand(8, 15, 6, 112, 112), (torch.rand(8, 15) < .3).float()
     else:
         m = nets.UNet(nets.ResNet18d(5))
         x, t = nets.scenes(int(case.split("-")[1]) if train else 1, 3, 7, 64 if train else 128, 1)
