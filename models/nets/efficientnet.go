@@ -8,8 +8,16 @@ import (
 )
 
 // EfficientNetV2S is timm's tf_efficientnetv2_s (Tan & Le, arXiv 2104.00298), the variant with TensorFlow's padding, which puts
-// the odd voxel behind. Stochastic depth is left out.
-var EfficientNetV2S = Encoder{"efficientnetv2s", func(l *layers, x tensor, levels int) []tensor {
+// the odd pixel behind. Stochastic depth is left out.
+var EfficientNetV2S = Encoder{
+	name:   "efficientnetv2s",
+	levels: efficientNetV2S,
+	vector: func(l *layers, x tensor) vector {
+		return l.average(efficientNet{l}.unit("encoder.conv_head", "encoder.bn2", efficientNetV2S(l, x, 5)[4], 1280, 1, 1))
+	},
+}
+
+func efficientNetV2S(l *layers, x tensor, levels int) []tensor {
 	e := efficientNet{l}
 	x = e.unit("encoder.conv_stem", "encoder.bn1", x, 24, 3, 2)
 	var features []tensor
@@ -40,7 +48,7 @@ var EfficientNetV2S = Encoder{"efficientnetv2s", func(l *layers, x tensor, level
 		}
 	}
 	return features
-}}
+}
 
 // efficientNet adds EfficientNet's blocks.
 type efficientNet struct{ *layers }
@@ -65,7 +73,7 @@ func (e efficientNet) inverted(name string, x tensor, channels, stride, expand i
 	return e.shortcut(name, e.norm(name+".bn3", e.same(name+".conv_pwl", y, channels, 1, 1, 1)), x)
 }
 
-// excite weighs channels by what the whole volume holds (squeeze and excitation, Hu et al., arXiv 1709.01507).
+// excite weighs channels by what the whole image or volume holds (squeeze and excitation, Hu et al., arXiv 1709.01507).
 func (e efficientNet) excite(name string, x tensor, reduced int) tensor {
 	mean := tensor{e.Node("GlobalAveragePool", name+".mean", []string{x.name}), x.channels, 1}
 	y := e.silu(name+".act1", e.biased(name+".conv_reduce", mean, reduced))
@@ -98,18 +106,17 @@ func (e efficientNet) silu(name string, x tensor) tensor {
 func (e efficientNet) same(name string, x tensor, channels, kernel, stride, group int) tensor {
 	size := (x.size + stride - 1) / stride
 	pad := max((size-1)*stride+kernel-x.size, 0)
-	pads := onnx.IntsAttribute("pads", int64(pad/2), int64(pad/2), int64(pad/2), int64(pad-pad/2), int64(pad-pad/2), int64(pad-pad/2))
-	n := channels * (x.channels / group) * cube(kernel)
-	deviation := math.Sqrt(2 / float64(channels/group*cube(kernel)))
-	w := e.Floats(name+".weight", e.normal(name, n, deviation), channels, x.channels/group, kernel, kernel, kernel)
-	y := e.Node("Conv", name, []string{x.name, w}, times("kernel_shape", 3, kernel), times("strides", 3, stride), pads, onnx.IntAttribute("group", int64(group)))
+	n := channels * (x.channels / group) * e.taps(kernel)
+	deviation := math.Sqrt(2 / float64(channels/group*e.taps(kernel)))
+	w := e.Floats(name+".weight", e.normal(name, n, deviation), e.dims(kernel, channels, x.channels/group)...)
+	y := e.Node("Conv", name, []string{x.name, w}, e.each("kernel_shape", kernel), e.each("strides", stride), e.pads(pad/2, pad-pad/2), onnx.IntAttribute("group", int64(group)))
 	return tensor{y, channels, size}
 }
 
 // biased is a pointwise convolution with a bias.
 func (e efficientNet) biased(name string, x tensor, channels int) tensor {
-	w := e.Floats(name+".weight", e.normal(name, channels*x.channels, math.Sqrt(2/float64(channels))), channels, x.channels, 1, 1, 1)
+	w := e.Floats(name+".weight", e.normal(name, channels*x.channels, math.Sqrt(2/float64(channels))), e.dims(1, channels, x.channels)...)
 	bias := e.Floats(name+".bias", make([]float32, channels), channels)
-	y := e.Node("Conv", name, []string{x.name, w, bias}, times("kernel_shape", 3, 1), times("strides", 3, 1), times("pads", 6, 0))
+	y := e.Node("Conv", name, []string{x.name, w, bias}, e.window(1, 1, 0)...)
 	return tensor{y, channels, x.size}
 }

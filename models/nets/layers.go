@@ -5,37 +5,53 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 
 	"github.com/cspine/cspine/models/onnx"
 )
 
-// layers adds a network's layers to a graph. Each weight's initial values depend on the seed and on its own name
+// layers adds a network's layers to a graph, all with the same number of spatial axes: two for images, three for volumes. Each weight's initial values depend on the seed and on its own name
 // alone, so that a change in one layer leaves the others' as they were.
 type layers struct {
 	*onnx.Builder
 	network string
 	seed    uint64
+	axes    int
 }
 
-func newLayers(network string, seed uint64) *layers {
-	return &layers{Builder: onnx.NewBuilder(network), network: network, seed: seed}
+func newLayers(network string, axes int, seed uint64) *layers {
+	l := &layers{Builder: onnx.NewBuilder(network), network: network, seed: seed, axes: axes}
+	l.Metadata("cspine.network", network)
+	l.Metadata("cspine.seed", strconv.FormatUint(seed, 10))
+	return l
 }
 
-// tensor is a value of the network: a batch of cubes, [N, channels, size, size, size].
+// tensor is a value of the network: a batch of squares or cubes, [N, channels, size, size] or [N, channels, size, size, size].
 type tensor struct {
 	name           string
 	channels, size int
 }
 
-// normal returns n draws of a normal distribution around zero.
-func (l *layers) normal(name string, n int, deviation float64) []float32 {
+// draw returns n numbers, each made by one call of next.
+func (l *layers) draw(name string, n int, next func(r *rand.Rand) float64) []float32 {
 	key := sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, l.seed), name...))
 	r := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(key[:]), binary.LittleEndian.Uint64(key[8:])))
 	values := make([]float32, n)
 	for i := range values {
-		values[i] = float32(r.NormFloat64() * deviation)
+		values[i] = float32(next(r))
 	}
 	return values
+}
+
+// normal returns n draws of a normal distribution around zero.
+func (l *layers) normal(name string, n int, deviation float64) []float32 {
+	return l.draw(name, n, func(r *rand.Rand) float64 { return r.NormFloat64() * deviation })
+}
+
+// uniform returns n draws between −bound and bound.
+func (l *layers) uniform(name string, n int, bound float64) []float32 {
+	return l.draw(name, n, func(r *rand.Rand) float64 { return (2*r.Float64() - 1) * bound })
 }
 
 func filled(n int, v float32) []float32 {
@@ -46,23 +62,44 @@ func filled(n int, v float32) []float32 {
 	return values
 }
 
-func cube(edge int) int { return edge * edge * edge }
-
-// times returns n equal attributes.
-func times(name string, n, v int) onnx.Attribute {
-	values := make([]int64, n)
-	for i := range values {
-		values[i] = int64(v)
+// taps is the number of a kernel's elements, or of the pixels or voxels of a square or cube.
+func (l *layers) taps(edge int) int {
+	n := 1
+	for range l.axes {
+		n *= edge
 	}
-	return onnx.IntsAttribute(name, values...)
+	return n
+}
+
+// dims returns the given dimensions, and size for each spatial axis.
+func (l *layers) dims(size int, first ...int) []int {
+	for range l.axes {
+		first = append(first, size)
+	}
+	return first
+}
+
+// each returns an attribute with v for each spatial axis.
+func (l *layers) each(name string, v int) onnx.Attribute {
+	return onnx.IntsAttribute(name, slices.Repeat([]int64{int64(v)}, l.axes)...)
+}
+
+// pads returns the attribute of a padding before and after each spatial axis.
+func (l *layers) pads(before, after int) onnx.Attribute {
+	return onnx.IntsAttribute("pads", append(slices.Repeat([]int64{int64(before)}, l.axes), slices.Repeat([]int64{int64(after)}, l.axes)...)...)
+}
+
+// window returns the attributes of a convolution or pooling with the same padding before and after.
+func (l *layers) window(kernel, stride, pad int) []onnx.Attribute {
+	return []onnx.Attribute{l.each("kernel_shape", kernel), l.each("strides", stride), l.pads(pad, pad)}
 }
 
 // conv adds a convolution without bias that keeps the size, or halves it with stride 2, rounding up. The weights are
 // Kaiming's for ReLU by fan-out (He et al., arXiv 1502.01852), as torchvision's ResNets start.
 func (l *layers) conv(name string, x tensor, channels, kernel, stride int) tensor {
-	n := channels * x.channels * cube(kernel)
-	w := l.Floats(name+".weight", l.normal(name, n, math.Sqrt(2/float64(channels*cube(kernel)))), channels, x.channels, kernel, kernel, kernel)
-	y := l.Node("Conv", name, []string{x.name, w}, times("kernel_shape", 3, kernel), times("strides", 3, stride), times("pads", 6, kernel/2))
+	n := channels * x.channels * l.taps(kernel)
+	w := l.Floats(name+".weight", l.normal(name, n, math.Sqrt(2/float64(channels*l.taps(kernel)))), l.dims(kernel, channels, x.channels)...)
+	y := l.Node("Conv", name, []string{x.name, w}, l.window(kernel, stride, kernel/2)...)
 	return tensor{y, channels, (x.size + stride - 1) / stride}
 }
 
@@ -101,9 +138,9 @@ func (l *layers) concat(name string, x, y tensor) tensor {
 	return tensor{l.Node("Concat", name, []string{x.name, y.name}, onnx.IntAttribute("axis", 1)), x.channels + y.channels, x.size}
 }
 
-// double repeats each voxel twice along every axis.
+// double repeats each voxel twice along every spatial axis.
 func (l *layers) double(name string, x tensor) tensor {
-	scales := l.Floats(name+".scales", []float32{1, 1, 2, 2, 2}, 5)
+	scales := l.Floats(name+".scales", append([]float32{1, 1}, filled(l.axes, 2)...), 2+l.axes)
 	y := l.Node("Resize", name, []string{x.name, "", scales}, onnx.TextAttribute("mode", "nearest"),
 		onnx.TextAttribute("coordinate_transformation_mode", "asymmetric"), onnx.TextAttribute("nearest_mode", "floor"))
 	return tensor{y, x.channels, 2 * x.size}
@@ -119,15 +156,15 @@ func (l *layers) head(x tensor, classes, kernel int) { l.probability(l.logits(x,
 // logits adds the convolution with bias that makes logits. Its weights are small enough that the first probabilities stay near
 // the prior.
 func (l *layers) logits(x tensor, classes, kernel int) tensor {
-	n := classes * x.channels * cube(kernel)
-	deviation := 0.25 / math.Sqrt(float64(x.channels*cube(kernel)))
-	w := l.Floats("head.weight", l.normal("head", n, deviation), classes, x.channels, kernel, kernel, kernel)
+	n := classes * x.channels * l.taps(kernel)
+	deviation := 0.25 / math.Sqrt(float64(x.channels*l.taps(kernel)))
+	w := l.Floats("head.weight", l.normal("head", n, deviation), l.dims(kernel, classes, x.channels)...)
 	bias := l.Floats("head.bias", filled(classes, float32(math.Log(prior/(1-prior)))), classes)
-	y := l.Node("Conv", "head", []string{x.name, w, bias}, times("kernel_shape", 3, kernel), times("strides", 3, 1), times("pads", 6, kernel/2))
+	y := l.Node("Conv", "head", []string{x.name, w, bias}, l.window(kernel, 1, kernel/2)...)
 	return tensor{y, classes, x.size}
 }
 
 // probability adds the sigmoid of logits, which is the network's output.
 func (l *layers) probability(x tensor) {
-	l.Output(l.Node("Sigmoid", "probability", []string{x.name}), onnx.Fixed(1, x.channels, x.size, x.size, x.size))
+	l.Output(l.Node("Sigmoid", "probability", []string{x.name}), onnx.Fixed(l.dims(x.size, 1, x.channels)...))
 }

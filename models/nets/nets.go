@@ -8,16 +8,13 @@ package nets
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/cspine/cspine/models/onnx"
 )
 
-// volume declares the network's input, and says in the metadata what the file is.
+// volume declares the input of a network that finds vertebrae.
 func (l *layers) volume(channels, size int) tensor {
-	l.Metadata("cspine.network", l.network)
-	l.Metadata("cspine.seed", strconv.FormatUint(l.seed, 10))
-	return tensor{l.Input("volume", onnx.Fixed(1, channels, size, size, size)), channels, size}
+	return tensor{l.Input("volume", onnx.Fixed(l.dims(size, 1, channels)...)), channels, size}
 }
 
 func or(v, standard int) int {

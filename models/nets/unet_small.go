@@ -23,7 +23,7 @@ func (n UNetSmall) Build(seed uint64) ([]byte, error) {
 	if err := check("unet-small", n.Size, 32, n.InChannels, n.Classes); err != nil {
 		return nil, err
 	}
-	l := newLayers("unet-small", seed)
+	l := newLayers("unet-small", 3, seed)
 	x := l.volume(n.InChannels, n.Size)
 
 	half := l.unit("stem", x, 16, 3, 2)
@@ -63,10 +63,10 @@ func (l *layers) up(name string, x, skip tensor) tensor {
 	return l.unit(name, l.add(name+".add", l.double(name+".up", x), skip), skip.channels, 3, 1)
 }
 
-// subvoxel doubles the size: each voxel becomes 2x2x2 with weights of their own, which a transposed convolution with kernel 2
+// subvoxel doubles the size: each voxel becomes 2 along every axis, with weights of their own, which a transposed convolution with kernel 2
 // and stride 2 is (sub-pixel convolution, Shi et al., arXiv 1609.05158). Weights are drawn with the deviation.
 func (l *layers) subvoxel(name string, x tensor, channels int, deviation float64) tensor {
-	w := l.Floats(name+".weight", l.normal(name, x.channels*channels*8, deviation), x.channels, channels, 2, 2, 2)
-	y := l.Node("ConvTranspose", name, []string{x.name, w}, times("kernel_shape", 3, 2), times("strides", 3, 2), times("pads", 6, 0))
+	w := l.Floats(name+".weight", l.normal(name, x.channels*channels*l.taps(2), deviation), l.dims(2, x.channels, channels)...)
+	y := l.Node("ConvTranspose", name, []string{x.name, w}, l.window(2, 2, 0)...)
 	return tensor{y, channels, 2 * x.size}
 }
