@@ -200,8 +200,8 @@ func TestFoldsPartTheStudies(t *testing.T) {
 func TestTheCacheKeepsToItsBound(t *testing.T) {
 	d := open(t, dataset(t, t.TempDir(), 10, 1, 8), Options{CacheBytes: 3*2*512 + 100})
 	uids(t, d.Choose(All()).Epoch(t.Context(), 1, 0, 0))
-	if len(d.cached) != 3 || d.room != 100 {
-		t.Errorf("%d samples are kept, %d bytes left; want 3, 100", len(d.cached), d.room)
+	if len(d.cached.kept) != 3 || d.cached.room != 100 {
+		t.Errorf("%d samples are kept, %d bytes left; want 3, 100", len(d.cached.kept), d.cached.room)
 	}
 }
 
