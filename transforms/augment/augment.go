@@ -276,7 +276,7 @@ func (o *Options) drawMap(n [3]int, mm [3]float64, seed uint64) mapping {
 	}
 	if bent {
 		for axis := range 3 {
-			o.distort(m.bend[axis], grid)
+			distort(m.bend[axis], o.GridCells, o.Grid, grid)
 		}
 	}
 	return m
@@ -330,9 +330,8 @@ func thin(axis []float64, m int) {
 // distort sends an axis through a grid whose cells have other lengths: the cells' ends move, and what lies between
 // goes with them. Lengths are scaled so that together they are the axis' own (albumentations' normalized=True), or
 // an axis might run backwards at its end.
-func (o *Options) distort(axis []float64, r *rand.Rand) {
+func distort(axis []float64, cells int, most float64, r *rand.Rand) {
 	n := len(axis)
-	cells := o.GridCells
 	if cells == 0 {
 		cells = 5
 	}
@@ -344,7 +343,10 @@ func (o *Options) distort(axis []float64, r *rand.Rand) {
 	at := 0.0
 	for start := 0; start < n; start += cell {
 		from, to = append(from, float64(start)), append(to, at)
-		at += float64(min(cell, n-start)) * (1 + within(r, o.Grid))
+		at += float64(min(cell, n-start)) * (1 + within(r, most))
+	}
+	if !(at > 0) {
+		return
 	}
 	from, to = append(from, float64(n)), append(to, at)
 	scale := float64(n) / at

@@ -315,7 +315,7 @@ func TestGridDistortionMovesTheCellsEnds(t *testing.T) {
 	for i := range axis {
 		axis[i] = float64(i)
 	}
-	o.distort(axis, r)
+	distort(axis, o.GridCells, o.Grid, r)
 	var steps [6]float64
 	sum := 0.0
 	for k := range steps {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/cspine/cspine/internal/volume"
+	"github.com/cspine/cspine/transforms/augment"
 )
 
 // Case is what a classifier learns from, or is measured on: one vertebra, or a patient with all seven. It holds raw crops; its slices are
@@ -121,9 +122,51 @@ func (c *Cases) Epoch(ctx context.Context, seed uint64, epoch, skip int) iter.Se
 	return c.read(ctx, c.Order(seed, epoch), skip, nil)
 }
 
+// Augmented iterates as Epoch does over cases that their seeds have changed, as many at a time as there are readers: the patient's
+// vertebrae (augment.Slices.Bones) by s = augment.Seed(seed, epoch, study), each crop by augment.Part(s, level). Labels go where their
+// crops go. Crops are the case's own.
+func (c *Cases) Augmented(ctx context.Context, o augment.Slices, seed uint64, epoch, skip int) iter.Seq2[*Case, error] {
+	return c.read(ctx, c.Order(seed, epoch), skip, func(one *Case) error {
+		return one.augment(&o, augment.Seed(seed, epoch, one.Study))
+	})
+}
+
 // Sorted iterates over the cases once, in the order of List, as Epoch does.
 func (c *Cases) Sorted(ctx context.Context) iter.Seq2[*Case, error] {
 	return c.read(ctx, sorted(c.Len()), 0, nil)
+}
+
+// augment changes a case by options.
+func (c *Case) augment(o *augment.Slices, seed uint64) error {
+	if c.Level < 0 {
+		found := make([]bool, len(c.Crops))
+		for k, crop := range c.Crops {
+			found[k] = crop != nil
+		}
+		order, dropped := o.Bones(found, seed)
+		if dropped >= 0 {
+			c.Crops[dropped], c.Labels[dropped] = nil, Unknown
+		}
+		defer c.arrange(order)
+	}
+	for k, crop := range c.Crops {
+		if crop == nil {
+			continue
+		}
+		var err error
+		if c.Crops[k], err = o.Apply(nil, crop, c.Edge, augment.Part(seed, max(c.Level, k))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// arrange puts the vertebra order[k] in place k.
+func (c *Case) arrange(order []int) {
+	crops, labels := slices.Clone(c.Crops), slices.Clone(c.Labels)
+	for k, from := range order {
+		c.Crops[k], c.Labels[k] = crops[from], labels[from]
+	}
 }
 
 // read iterates over cases in an order, from the skip-th on, each changed by change if there is one.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/volume"
+	"github.com/cspine/cspine/transforms/augment"
 	"github.com/cspine/cspine/transforms/shard"
 )
 
@@ -468,6 +470,75 @@ func TestCasesEndWithTheirContext(t *testing.T) {
 	}
 	if _, err := OpenCrops(ctx, cropStore(t, 3, 1, 4), "neck", Options{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+func TestAugmentedCasesAreThoseOfTheirSeedsWithTheirLabelsAndLeaveTheCacheAlone(t *testing.T) {
+	const edge = 14
+	o := augment.RecommendedSlices()
+	o.ShuffleBones, o.DropBone = 0.5, 0.5
+	d := openCrops(t, cropStore(t, 10, 2, 2*edge), Options{CacheBytes: 1 << 24, Readers: 3})
+	shuffled, dropped := 0, 0
+	for _, cases := range []*Cases{vertebrae(t, d, All(), edge), patients(t, d, All(), edge)} {
+		was := map[string]*Case{}
+		for c, err := range cases.Sorted(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			was[fmt.Sprintf("%s %d", c.Study, c.Level)] = c
+		}
+		for range 2 {
+			var order []string
+			for c, err := range cases.Augmented(t.Context(), o, 5, 2, 3) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				name := fmt.Sprintf("%s %d", c.Study, c.Level)
+				order = append(order, name)
+				seed := augment.Seed(5, 2, c.Study)
+				before := was[name]
+				places, gone := []int{0}, -1
+				if c.Level < 0 {
+					var found []bool
+					for _, crop := range before.Crops {
+						found = append(found, crop != nil)
+					}
+					if places, gone = o.Bones(found, seed); !slices.IsSorted(places) {
+						shuffled++
+					}
+				}
+				for k, from := range places {
+					crop, label := before.Crops[from], before.Labels[from]
+					if from == gone {
+						crop, label = nil, Unknown
+						dropped++
+					}
+					if crop != nil {
+						var err error
+						if crop, err = o.Apply(nil, crop, edge, augment.Part(seed, max(c.Level, from))); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if !bytes.Equal(crop, c.Crops[k]) || label != c.Labels[k] || (crop == nil) != (c.Crops[k] == nil) {
+						t.Errorf("case %s, place %d is not what the seed makes of vertebra %d", name, k, from)
+					}
+				}
+				if c.Patient != before.Patient || c.Fold != before.Fold || c.Edge != edge {
+					t.Errorf("case %s became %+v", name, c)
+				}
+			}
+			if diff := cmp.Diff(order, names(t, cases.Epoch(t.Context(), 5, 2, 3))); diff != "" {
+				t.Errorf("the order is not the epoch's: %s", diff)
+			}
+		}
+	}
+	if shuffled == 0 || dropped == 0 {
+		t.Errorf("%d patients' vertebrae came in another order, %d were taken away", shuffled, dropped)
+	}
+	for c, err := range vertebrae(t, d, All(), edge).Augmented(t.Context(), augment.Slices{Rotate: math.NaN()}, 1, 0, 0) {
+		if c != nil || err == nil || !strings.Contains(err.Error(), "data set neck, study 1.2.826.") {
+			t.Error(err)
+		}
 	}
 }
 
