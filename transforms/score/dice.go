@@ -1,9 +1,12 @@
 // Package score says how good an answer is: dice of masks against label maps, with the method's rule for empty ones and confidence
-// intervals over studies.
+// intervals over studies; of fracture probabilities the competition's metric, ranking and reliability, and the calibration that betters them.
 //
 // Invariants:
 //   - A measure must be a function of its arguments; what is random takes a seed.
 //   - A mean over studies must come with its interval, and with the studies it is made of.
+//   - What is undefined (one class alone, nothing labelled) must be NaN, and null in JSON: never 0, never left out.
+//   - A label that nobody gave and an answer that is missing must be left out, with their weights, and be counted.
+//   - Studies come sorted by name, so that equal answers give equal bits.
 package score
 
 import (
