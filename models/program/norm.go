@@ -165,6 +165,40 @@ func reduceSumSquare(n *node) {
 	n.give(0, n.total(n.part(&Binary{Mul}, x.shape, x, x)))
 }
 
+// reduceMax is a pool whose window is all of the axes, brought to the end.
+func reduceMax(n *node) {
+	x := n.in[0]
+	axes, keep := n.reducedAxes(x)
+	if x.integer {
+		n.refuse("the largest of whole numbers is not served")
+	}
+	if len(axes) == 0 || x.len() == 0 {
+		n.give(0, x)
+		return
+	}
+	kept, perm := 1, make([]int, 0, len(x.shape))
+	for i, d := range x.shape {
+		if !slices.Contains(axes, i) {
+			kept *= d
+			perm = append(perm, i)
+		}
+	}
+	perm = append(perm, axes...)
+	y := x
+	if !slices.IsSorted(perm) {
+		moved := make([]int, len(perm))
+		for i, a := range perm {
+			moved[i] = x.shape[a]
+		}
+		y = n.part(&Transpose{Perm: perm}, moved, y)
+	}
+	window := x.len() / kept
+	y = n.part(&Reshape{}, []int{1, kept, window}, y)
+	one, none := []int{1}, []int{0}
+	y = n.part(&Pool{Max: true, Kernel: []int{window}, Strides: one, Dilations: one, PadBegin: none, PadEnd: none}, []int{1, kept, 1}, y)
+	n.give(0, n.emit(&Reshape{}, reduced(x.shape, axes, keep), y))
+}
+
 func (n *node) total(x *value) *value {
 	mean := n.mean(x)
 	if mean == x || mean.integer {
@@ -175,19 +209,29 @@ func (n *node) total(x *value) *value {
 
 // mean is that of x over the node's axes.
 func (n *node) mean(x *value) *value {
-	list, given := n.listed("axes", 1)
-	keep := n.int("keepdims", 1) != 0
-	if nothing := n.flag("noop_with_empty_axes"); nothing && len(list) == 0 {
+	axes, keep := n.reducedAxes(x)
+	if len(axes) == 0 {
 		return x
 	}
-	axes := n.axes(list, len(x.shape))
+	return n.part(&Mean{Axes: axes}, reduced(x.shape, axes, keep), x)
+}
+
+// reducedAxes returns the sorted axes of x that a node takes together, and whether they stay with length 1. There are none where the
+// node has nothing to do.
+func (n *node) reducedAxes(x *value) (axes []int, keep bool) {
+	list, given := n.listed("axes", 1)
+	keep = n.int("keepdims", 1) != 0
+	if nothing := n.flag("noop_with_empty_axes"); nothing && len(list) == 0 {
+		return nil, keep
+	}
+	axes = n.axes(list, len(x.shape))
 	if !given || len(list) == 0 {
 		axes = make([]int, len(x.shape))
 		for i := range axes {
 			axes[i] = i
 		}
 	}
-	return n.part(&Mean{Axes: axes}, reduced(x.shape, axes, keep), x)
+	return axes, keep
 }
 
 // reduced is a shape with the lengths of axes 1, or without them. axes are sorted.

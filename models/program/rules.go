@@ -22,6 +22,7 @@ func init() {
 		"GlobalMaxPool":         {1, 1, 1, globalMaxPool},
 		"GlobalAveragePool":     {1, 1, 1, globalAveragePool},
 		"ReduceMean":            {1, 2, 1, reduceMean},
+		"ReduceMax":             {1, 2, 1, reduceMax},
 		"ReduceSum":             {1, 2, 1, reduceSum},
 		"ReduceL2":              {1, 2, 1, reduceL2},
 		"ReduceSumSquare":       {1, 2, 1, reduceSumSquare},

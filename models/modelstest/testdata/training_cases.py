@@ -205,7 +205,7 @@ class Margin:
 
     def __enter__(self):
         self.least, self.saved = 1e9, []
-        for where, name in ((F, "relu"), (F, "leaky_relu"), (F, "max_pool2d"), (F, "max_pool3d")):
+        for where, name in ((F, "relu"), (F, "leaky_relu"), (F, "max_pool2d"), (F, "max_pool3d"), (torch.Tensor, "amax")):
             old = getattr(where, name)
             self.saved.append((where, name, old))
             setattr(where, name, self.wrap(name, old))
@@ -213,7 +213,11 @@ class Margin:
 
     def wrap(self, name, old):
         def f(x, *args, **kw):
-            if "pool" in name:  # maxima of ReLU's zeros tie without harm
+            if name == "amax":
+                top = x.detach().flatten(2).topk(2, -1).values
+                gap = (top[..., 0] - top[..., 1])[top[..., 0] > 0]
+                self.least = min(self.least, gap.min().item() if gap.numel() else 1e9)
+            elif "pool" in name:  # maxima of ReLU's zeros tie without harm
                 k, s, p = (v if isinstance(v, int) else v[0] for v in (args + (1, 1, 0))[:3])
                 y, d = torch.nn.functional.pad(x.detach(), [p] * 2 * (x.dim() - 2), value=-9.), x.dim() - 2
                 for a in range(2, 2 + d):
@@ -274,7 +278,7 @@ def margin(m, init, b):
     return margin.least
 
 
-def case(name, m, batches, terms, course=None, compact=False, runtime=True, train_export=False, folded=False, patch=None, outputs_only=False, edge=1e-5):
+def case(name, m, batches, terms, course=None, compact=False, runtime=True, train_export=False, folded=False, patch=None, outputs_only=False, edge=1e-5, opset=17):
     """Writes a case. batches[0] is what outputs, loss and gradients are of. compact stores them in 16 bits. folded lets the exporter fold
     constants, as it does where nobody forbids it. train_export exports the network as it trains; patch then changes the file.
     outputs_only stores nothing of training, where that is random or beyond what PyTorch computes well."""
@@ -282,7 +286,7 @@ def case(name, m, batches, terms, course=None, compact=False, runtime=True, trai
     tame(m)
     m.eval()
     b = batches[0]
-    model = export(m.train() if train_export else m, b, torch.onnx.TrainingMode.TRAINING if train_export else torch.onnx.TrainingMode.PRESERVE, folded)
+    model = export(m.train() if train_export else m, b, torch.onnx.TrainingMode.TRAINING if train_export else torch.onnx.TrainingMode.PRESERVE, folded, opset)
     m.eval()
     if patch:
         patch(model)

@@ -3,6 +3,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from training_ops import LastNorm
+
 
 def conv_bn(i, o, stride=1):
     return nn.Sequential(nn.Conv3d(i, o, 3, stride, 1, bias=False), nn.BatchNorm3d(o), nn.ReLU())
@@ -97,6 +99,98 @@ def classification(**kw):
                 course={"adamw": {"weight_decay": .01, "clip_norm": 1.}, "updates": [{"batches": [k % 3], "rate": 2e-3} for k in range(20)]}, **kw)
 
 
+class Next(nn.Sequential):
+    """ConvNeXt's parts (arXiv 2201.03545), narrow: patches, depthwise 7x7, LayerNorm over channels that lie last, GELU, a learned scale."""
+
+    def __init__(self, cin=6, width=8):
+        super().__init__(nn.Conv2d(cin, width, 4, 4), LastNorm(width), NextBlock(width), LastNorm(width), nn.Conv2d(width, 2 * width, 2, 2), NextBlock(2 * width))
+        self.num_features = 2 * width
+
+    def forward(self, x):
+        return super().forward(x).mean((2, 3))
+
+
+class NextBlock(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.deep, self.norm = nn.Conv2d(c, c, 7, padding=3, groups=c), LastNorm(c)
+        self.wide, self.narrow, self.scale = nn.Conv2d(c, 2 * c, 1), nn.Conv2d(2 * c, c, 1), nn.Parameter(torch.full((c,), .5))
+
+    def forward(self, x):
+        return x + self.narrow(F.gelu(self.wide(self.norm(self.deep(x))))) * self.scale.reshape(1, -1, 1, 1)
+
+
+class Residual(nn.Module):
+    """A small residual encoder, with a largest value as its last pool."""
+
+    def __init__(self, cin=6, width=8):
+        super().__init__()
+        unit = lambda i, o, s=1: nn.Sequential(nn.Conv2d(i, o, 3, s, 1, bias=False), nn.BatchNorm2d(o))
+        self.stem, self.a, self.b, self.down = unit(cin, width, 2), unit(width, width), unit(width, width), unit(width, 2 * width, 2)
+        self.num_features = 2 * width
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        x = F.relu(self.b(F.relu(self.a(x))) + x)
+        return F.relu(self.down(x)).amax((2, 3))
+
+
+def sequence_and_head(features, hidden):
+    return (nn.LSTM(features, hidden, num_layers=2, bidirectional=True, batch_first=True),
+            nn.Sequential(nn.Linear(2 * hidden, hidden), nn.BatchNorm1d(hidden), nn.Dropout(0.), nn.LeakyReLU(.1), nn.Linear(hidden, 1)))
+
+
+class Vertebra(nn.Module):
+    """The classifier of type 1. The file holds for any batch."""
+
+    def __init__(self, encoder, hidden=8):
+        super().__init__()
+        self.encoder = encoder
+        self.lstm, self.head = sequence_and_head(encoder.num_features, hidden)
+
+    def features(self, x):
+        c, h, w = map(int, x.shape[2:])
+        return self.encoder(x.reshape(-1, c, h, w)).reshape(-1, int(x.shape[1]), self.encoder.num_features)
+
+    def slices(self, f):
+        y, _ = self.lstm(f)
+        return self.head(y.reshape(-1, y.shape[2])).reshape(-1, f.shape[1])
+
+    def forward(self, x):
+        return self.slices(self.features(x))
+
+
+class Patient(Vertebra):
+    """The classifier of type 2: a second LSTM, whose first step says whether any bone is fractured."""
+
+    def __init__(self, encoder, hidden=8):
+        super().__init__(encoder, hidden)
+        self.lstm2, self.head2 = sequence_and_head(encoder.num_features, hidden)
+
+    def forward(self, x):
+        f = self.features(x)
+        return self.slices(f), self.head2(self.lstm2(f)[0][:, 0])
+
+
+def method(m, n, slices, size, patient=False, **kw):
+    """The method's loss with what its training adds: masked slices, targets mixed with another's (which are masked elsewhere), positives twice."""
+    def one(shape, kind, stream):
+        return {"shape": shape, "kind": kind, "stream": stream}
+    batches = []
+    for k in range(1, 4):
+        s, p = [n, slices], [n, 1]
+        b = {"inputs": [{"shape": [n, slices, 6, size, size], "kind": "scene", "stream": 100 * k, "classes": 3}], "lambda": .3 + .1 * k}
+        for j, (target, weight) in enumerate((("targets", "weights"), ("mixed", "mixed_weights"))):
+            b[target], b[weight] = [one(s, "binary", 100 * k + 10 * j + 1)], [one(s, "binary", 100 * k + 10 * j + 2)]
+            if patient:
+                b[target].append(one(p, "binary", 100 * k + 10 * j + 3)), b[weight].append(None)
+        batches.append(b)
+    bce = {"output": "out0", "kind": "bce_logits", "weight": 1, "positive_weight": 2}
+    terms = [{**bce, "weight": 15 / 16}, {**bce, "output": "out1", "weight": 1 / 16}] if patient else [bce]
+    return dict(m=m, batches=batches, terms=terms, compact=True,
+                course={"adamw": {"weight_decay": .01}, "updates": [{"batches": [k % 3], "rate": 2e-3} for k in range(12)]}, **kw)
+
+
 def segmentation(m, n, channels, classes, size, terms, rate, kinds=4, decay=.01, updates=20):
     """Batches of scenes and a course of AdamW steps over them in turn."""
     batches = [{"inputs": [{"shape": [n, channels, size, size, size], "kind": "scene", "stream": 100 * k, "classes": classes}],
@@ -115,4 +209,6 @@ def cases():
         "net_resnet18d_unet": lambda: {**segmentation(ResUNet(), 2, 3, 7, 32, [DICE], 3e-3), "edge": 4e-6},
         "net_slices": classification,
         "net_slices_folded": lambda: classification(folded=True),
+        "net_vertebra": lambda: method(Vertebra(Next()), 3, 15, 16),
+        "net_patient": lambda: method(Patient(Residual()), 2, 105, 12, patient=True, edge=1e-6),
     }

@@ -65,6 +65,11 @@ def cases():
     add("conv_groups", (2, 3), lambda d: between(d, conv(d)(4, 6, 3, padding=1, groups=2), out=6))
     add("conv_depthwise", (2, 3), lambda d: between(d, conv(d)(4, 4, 3, padding=1, groups=4)))
     add("conv_depthwise_stride", (2, 3), lambda d: between(d, conv(d)(4, 8, 5, stride=2, padding=2, groups=4), out=8))
+    for k in (3, 5, 7):  # as EfficientNet and ConvNeXt have them, on maps that fill vectors and leave remainders
+        for stride in (1, 2):
+            add(f"conv_depthwise_k{k}s{stride}", (2,), lambda d, k=k, stride=stride: nn.Sequential(conv(d)(1, 6, 1), conv(d)(6, 6, k, stride, k // 2, groups=6, bias=k == 7), conv(d)(6, 1, 1)),
+                sizes={2: [10, 35]}, n=2, compact=True)
+    add("conv_patches", (2,), lambda d: between(d, conv(d)(4, 6, 4, 4), out=6), sizes={2: [9, 12]})
     add("conv_uneven", (2,), lambda d: between(d, conv(d)(4, 4, (1, 5), stride=(2, 1), padding=(0, 2))))
     add("conv_uneven", (3,), lambda d: between(d, conv(d)(4, 4, (3, 1, 5), stride=(1, 2, 1), padding=(1, 0, 2), dilation=(2, 1, 1))))
     # Channels and rows that fill vector registers, and such as leave remainders.
@@ -84,7 +89,15 @@ def cases():
     all["batchnorm_rows"] = lambda: logits(nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Linear(7, 3)), [6, 5])
     all["layernorm_tokens"] = lambda: logits(nn.Sequential(nn.Linear(5, 8), nn.LayerNorm(8), nn.Linear(8, 3)), [2, 6, 5])
     add("layernorm_channels", (2,), lambda d: between(d, LastNorm(4)))  # as ConvNeXt has it: channels last, normalised, back
+    add("layernorm_channels_first", (2,), lambda d: between(d, FirstNorm(4)))  # as ConvNeXt's authors wrote it
+    # as exporters spelled LayerNormalization before it was an operator
+    all["layernorm_spelled_tokens"] = lambda: {**logits(nn.Sequential(nn.Linear(5, 8), nn.LayerNorm(8), nn.Linear(8, 3)), [2, 6, 5]), "opset": 16}
+    add("layernorm_spelled_channels", (2,), lambda d: between(d, LastNorm(4)), opset=16)
     # --- functions of each element
+    add("gelu_operator", (2,), lambda d: between(d, nn.GELU()), opset=20)
+    add("gelu_tanh_operator", (2,), lambda d: between(d, nn.GELU("tanh")), opset=20)
+    all["gelu_wide"] = lambda: {**logits(nn.Sequential(nn.Linear(1, 37), Op(lambda s, x: 8 * x), nn.GELU(), nn.Linear(37, 1)), [19, 1]), "compact": True}
+    all["silu_wide"] = lambda: {**logits(nn.Sequential(nn.Linear(1, 37), Op(lambda s, x: 8 * x), nn.SiLU(), nn.Linear(37, 1)), [19, 1]), "compact": True}
     for name, m in (("relu", nn.ReLU()), ("leakyrelu", nn.LeakyReLU(.1)), ("sigmoid", nn.Sigmoid()), ("silu", nn.SiLU()), ("gelu", nn.GELU()), ("gelu_tanh", nn.GELU("tanh")),
                     ("tanh", nn.Tanh()), ("erf", Op(lambda s, x: torch.erf(x)))):
         add(name, (2, 3), lambda d, m=m: between(d, m))
@@ -97,6 +110,10 @@ def cases():
                      ("pad", dict(kernel_size=3, stride=2, padding=1, count_include_pad=False)), ("pad_count", dict(kernel_size=3, stride=2, padding=1, count_include_pad=True))):
         add(f"avgpool_{name}", (2, 3), lambda d, kw=kw: between(d, pick(d, "AvgPool")(**kw)))
     add("globalavgpool", (1, 2, 3), lambda d: between(d, pick(d, "AdaptiveAvgPool")(1)))
+    add("globalmaxpool", (2, 3), lambda d: between(d, pick(d, "AdaptiveMaxPool")(1)))
+    add("maxpool_whole", (2,), lambda d: between(d, pick(d, "MaxPool")(SIZES[d])))
+    add("reducemax", (2,), lambda d: nn.Sequential(conv(d)(2, 4, 1), Op(lambda s, x: x.amax((2, 3))), nn.Linear(4, 3)))
+    add("reducemax_kept", (2,), lambda d: between(d, Op(lambda s, x: x.amax((2, 3), keepdim=True) * x)))
     add("reducemean", (2, 3), lambda d: between(d, Op(lambda s, x: x - x.mean(1, keepdim=True) + x.mean(-1, keepdim=True))))
     add("reducemean_flat", (2, 3), lambda d: nn.Sequential(conv(d)(2, 4, 1), Op(lambda s, x, d=d: x.mean(tuple(range(2, 2 + d)))), nn.Linear(4, 3)))
     # --- resizing
@@ -138,6 +155,11 @@ def cases():
                 full = name + ("" if first else "_time_first") + ("_folded" if folded else "")
                 all[full] = lambda kw=kw, first=first, folded=folded: {**logits(Recurrent(5, 6, batch_first=first, **kw), [3, 7, 5]), "folded": folded}
     all["lstm_wide"] = lambda: {**logits(Recurrent(24, 20, batch_first=True, bidirectional=True), [3, 15, 24]), "folded": True, "compact": True}
+    # A step of a sequence, as exporters spell its choice: Gather, Slice and Squeeze
+    all["first_step"] = lambda: logits(nn.Sequential(nn.Linear(5, 4), Op(lambda s, x: x[:, 0]), nn.Linear(4, 3)), [3, 7, 5])
+    all["last_step"] = lambda: logits(nn.Sequential(nn.Linear(5, 4), Op(lambda s, x: x[:, -1]), nn.Linear(4, 3)), [3, 7, 5])
+    all["first_step_sliced"] = lambda: logits(nn.Sequential(nn.Linear(5, 4), Op(lambda s, x: x[:, :1].squeeze(1)), nn.Linear(4, 3)), [3, 7, 5])
+    all["unsqueeze"] = lambda: logits(nn.Sequential(nn.Linear(5, 4), Op(lambda s, x: (x.unsqueeze(1) * x.unsqueeze(2)).reshape(-1, 16)), nn.Linear(16, 3)), [6, 5])
     # --- exported as they train: normalisations with training_mode=1, Dropout that drops nothing here
     add("exported_in_training", (2, 3), lambda d: nn.Sequential(conv(d)(2, 6, 3, padding=1, bias=False), pick(d, "BatchNorm")(6), nn.ReLU(), nn.Dropout(0.), conv(d)(6, 2, 1)), train_export=True, runtime=False)
     # --- Dropout as it is exported in training, and as this project writes it: without training_mode, nothing in inference
@@ -192,6 +214,17 @@ class LastNorm(nn.Module):
 
     def forward(self, x):
         return self.n(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class FirstNorm(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.rand(c) + .5), nn.Parameter(torch.rand(c) - .5)
+
+    def forward(self, x):
+        mean = x.mean(1, keepdim=True)
+        variance = (x - mean).pow(2).mean(1, keepdim=True)
+        return self.weight[:, None, None] * ((x - mean) / torch.sqrt(variance + 1e-6)) + self.bias[:, None, None]
 
 
 class ToSkip(nn.Module):
