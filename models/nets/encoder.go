@@ -1,5 +1,10 @@
 package nets
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Encoder is the part of a network that turns images, or volumes, into features. The zero value is none.
 type Encoder struct {
 	name string
@@ -16,7 +21,19 @@ type Encoder struct {
 func (e Encoder) Name() string { return e.name }
 
 // Encoders are those that a classifier can have.
-var Encoders = []Encoder{Small, ResNet18d, EfficientNetV2S}
+var Encoders = []Encoder{Small, ResNet18d, EfficientNetV2S, ConvNeXtNano}
+
+// FindEncoder returns the encoder with a name of Encoders. The error lists them.
+func FindEncoder(name string) (Encoder, error) {
+	var names []string
+	for _, e := range Encoders {
+		if e.name == name {
+			return e, nil
+		}
+		names = append(names, e.name)
+	}
+	return Encoder{}, fmt.Errorf("nets: no encoder is called %q; there are %s", name, strings.Join(names, ", "))
+}
 
 // Small is a residual network for CPUs and small images: 47 million multiplications and additions for an image of 112x112, 0.36
 // million parameters, 192 features. Fractures are clefts of one to three pixels there, seen in a small part of the image. Half of the
@@ -25,7 +42,7 @@ var Encoders = []Encoder{Small, ResNet18d, EfficientNetV2S}
 var Small = Encoder{name: "small", size: 112, hidden: 128, vector: func(l *layers, x tensor) vector {
 	x = l.unit("encoder.stem", x, 16, 3, 2)
 	for i, channels := range []int{16, 32, 64, 96} {
-		x = l.basic("encoder.stage"+string(rune('1'+i)), x, channels, min(i+1, 2))
+		x = l.basic(fmt.Sprintf("encoder.stage%d", i+1), x, channels, min(i+1, 2))
 	}
 	return l.joined("encoder.pool", l.average(x), l.largest(x))
 }}
