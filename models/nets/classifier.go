@@ -22,14 +22,14 @@ const (
 // patient [N, 1]. The file declares N = 1, and is right for any other.
 type Classifier struct {
 	Type    int     // 1 or 2; 0 means 1
-	Encoder Encoder // one of Encoders; the zero value means Small
-	Size    int     // of crops in pixels: 224 or a whole fraction; 0 means 224, and 112 for Small
+	Encoder Encoder // one of Encoders, or Imported; the zero value means Small
+	Size    int     // of crops in pixels: 224 or a whole fraction; 0 means 224, 112 for Small, and an import's own where it has one
 	Hidden  int     // width of the memories in each direction; 0 means 256, and 128 for Small
 }
 
 // Build returns the network with weights drawn from the seed.
 func (n Classifier) Build(seed uint64) ([]byte, error) {
-	if n.Encoder.vector == nil {
+	if n.Encoder.name == "" {
 		n.Encoder = Small
 	}
 	n.Type, n.Size, n.Hidden = or(n.Type, 1), or(n.Size, or(n.Encoder.size, cropSize)), or(n.Hidden, or(n.Encoder.hidden, 256))
@@ -45,10 +45,17 @@ func (n Classifier) Build(seed uint64) ([]byte, error) {
 	case n.Hidden < 1 || n.Hidden > maxChannels:
 		return nil, fmt.Errorf("nets: %s: a memory of %d is not between 1 and %d", name, n.Hidden, maxChannels)
 	}
+	encoder, err := n.Encoder.at(n.Size)
+	if err != nil {
+		return nil, err
+	}
 	l := newLayers(name, 2, seed)
+	if i := encoder.imported; i != nil {
+		l.Metadata("cspine.encoder", i.digest)
+	}
 	crops := l.Input("crops", onnx.Fixed(1, slices, planes, n.Size, n.Size))
 	images := l.reshape("images", crops, -1, planes, int64(n.Size), int64(n.Size))
-	features := n.Encoder.vector(l, tensor{images, planes, n.Size})
+	features := encoder.vector(l, tensor{images, planes, n.Size})
 
 	sequence := l.reshape("features", features.name, -1, int64(slices), int64(features.width))
 	steps := vector{l.transpose("steps", sequence, 1, 0, 2), features.width}

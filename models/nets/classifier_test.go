@@ -174,7 +174,7 @@ func TestEncodersMakeTimmsFeatures(t *testing.T) {
 			encoder = nets.Small
 		}
 		t.Run(encoder.Name(), func(t *testing.T) {
-			file, err := nets.EncoderAlone(encoder, 32, 1)
+			file, err := nets.EncoderAlone(encoder, 32)
 			if err != nil {
 				t.Fatal(err)
 			}

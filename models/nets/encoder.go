@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// Encoder is the part of a network that turns images, or volumes, into features. The zero value is none.
+// Encoder is the part of a network that turns images, or volumes, into features: one of Encoders, or Imported. The zero value is none.
 type Encoder struct {
 	name string
 	// levels returns n features of a U-Net's, largest first, each half the size of the one before. It is nil where the encoder
 	// makes only vectors.
 	levels func(l *layers, x tensor, n int) []tensor
 	// vector returns the features of each image as a whole.
-	vector func(l *layers, x tensor) vector
+	vector   func(l *layers, x tensor) vector
+	imported *imported // or nil
 	// size and hidden are a classifier's own, where not zero.
 	size, hidden int
 }

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The versions that a Builder writes: read by every runtime of the last years, and what PyTorch 2 exports.
+// The versions that a Builder writes, unless Graft needs later ones: read by every runtime of the last years, and what PyTorch 2 exports.
 const (
 	builderIR    = 8
 	builderOpset = 17
@@ -23,12 +23,13 @@ type Builder struct {
 	nodes, initializers, inputs, outputs [][]byte
 	known                                map[string]bool
 	metadata                             map[string]string
+	ir, opset                            uint64
 	err                                  error
 }
 
 // NewBuilder returns a builder of a graph with that name.
 func NewBuilder(name string) *Builder {
-	return &Builder{name: name, known: map[string]bool{}, metadata: map[string]string{}}
+	return &Builder{name: name, known: map[string]bool{}, metadata: map[string]string{}, ir: builderIR, opset: builderOpset}
 }
 
 // Dim is one dimension of a port: a length, or where Name is not empty one that the model leaves open.
@@ -113,11 +114,11 @@ func (b *Builder) Bytes() ([]byte, error) {
 	for _, v := range b.outputs {
 		graph = appendMessage(graph, 12, v)
 	}
-	out = appendNumber(out, 1, builderIR)
+	out = appendNumber(out, 1, b.ir)
 	out = appendMessage(out, 2, []byte("cspine"))
 	out = appendMessage(out, 7, graph)
 	opset := appendMessage(nil, 1, nil)
-	out = appendMessage(out, 8, appendNumber(opset, 2, builderOpset))
+	out = appendMessage(out, 8, appendNumber(opset, 2, b.opset))
 	return appendMetadata(out, b.metadata), nil
 }
 
