@@ -13,6 +13,7 @@ import (
 //	runs/<name>/…              named files: what belongs to a run
 //	datasets/<name>/…          named files: what belongs to a data set
 //	trainings/<name>/…         named files: where a training is that is not done
+//	predictions/<name>/…       named files: what a run answers
 //	tmp/                       unfinished files, on file systems only
 const (
 	markerKey     = "cspine-store.json"
@@ -22,7 +23,7 @@ const (
 )
 
 // namedFolders is where PutNamed and PublishFile may write.
-var namedFolders = [...]string{"runs", "datasets", "trainings"}
+var namedFolders = [...]string{"runs", "datasets", "trainings", "predictions"}
 
 func objectKey(d Digest, e Encoding) string {
 	name := d.String()

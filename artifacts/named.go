@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Named files have keys that people choose, below runs/, datasets/ and trainings/. Unlike objects they may change:
+// Named files have keys that people choose, below runs/, datasets/, trainings/ and predictions/. Unlike objects they may change:
 // what replaces one does so at once, and a reader gets the old bytes or the new ones. They are stored as
 // they are. All methods refuse other keys, and any that could lead elsewhere, with an error that wraps ErrKey.
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/classify"
 	"github.com/cspine/cspine/transforms/segment"
 	"github.com/cspine/cspine/transforms/shard"
 	"github.com/cspine/cspine/transforms/train"
@@ -58,6 +59,10 @@ func TestGraphs(t *testing.T) {
 		}},
 		{"prepare-segmentation.golden", func(s beam.Scope) {
 			PrepareSegmentation(s, PrepareOptions{Site: site, Run: "run", ID: "1", Shard: shard.Layout{Buckets: 4}})
+		}},
+		{"predict.golden", func(s beam.Scope) {
+			Predict(s, PredictOptions{PrepareOptions: PrepareOptions{Site: site, Run: "run", ID: "1", Model: segment.Model{Digests: []string{"model"}}},
+				Classifiers: classify.Ensemble{Files: []classify.File{{Digest: "model"}}}})
 		}},
 		{"train.golden", func(s beam.Scope) {
 			Train(s, TrainOptions{Site: site, Run: "run", ID: "1", Dataset: "neck", Model: "model", Tasks: []train.Task{{Fold: 0, Seed: 1}, {Fold: 1, Seed: 1}}})

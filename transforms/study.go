@@ -47,6 +47,23 @@ type Sample struct {
 	ZPositions            []int // the slices of the study at the crop's positions
 }
 
+// Vertebrae is a study with a sample for each level, on its way to the classifiers.
+type Vertebrae struct {
+	Folder, UID string
+	Samples     []Sample // C1 to C7, also those that were not found
+}
+
+// Classified is a study with what classifiers say of its vertebrae.
+type Classified struct {
+	Study Vertebrae
+	// Logits are the digests of their answers, classifier by classifier: of one that looks at single vertebrae seven, "" for a vertebra
+	// that was not found; of one that looks at all together one, "" if none was found.
+	Logits []string
+}
+
+// Answered is a study with its verdict's digest.
+type Answered struct{ Folder, UID, Verdict string }
+
 // Labelled is a study's volume with its label map, on its way into a segmentation shard.
 type Labelled struct {
 	Folder, UID string
@@ -61,12 +78,20 @@ func init() {
 	beam.RegisterType(reflect.TypeFor[Study]())
 	beam.RegisterType(reflect.TypeFor[Sample]())
 	beam.RegisterType(reflect.TypeFor[Labelled]())
+	beam.RegisterType(reflect.TypeFor[Vertebrae]())
+	beam.RegisterType(reflect.TypeFor[Classified]())
+	beam.RegisterType(reflect.TypeFor[Answered]())
 	beam.RegisterType(reflect.TypeFor[artifacts.Row]())
 	register.Emitter1[Study]()
 	register.Emitter1[artifacts.Row]()
+	register.Emitter1[Vertebrae]()
+	register.Emitter1[Classified]()
+	register.Emitter2[int, Answered]()
+	register.Emitter2[int, artifacts.Row]()
 	register.Emitter2[int, Sample]()
 	register.Emitter2[int, Labelled]()
 	register.Iter1[Sample]()
 	register.Iter1[Labelled]()
+	register.Iter1[Answered]()
 	register.Iter1[artifacts.Row]()
 }

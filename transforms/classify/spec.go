@@ -76,7 +76,7 @@ func (c Calibration) Apply(logit float64) float64 {
 // Spec is what a file says of its classifier.
 type Spec struct {
 	Type int // Vertebra or Patient
-	// Height and Width of the crops it takes: Size divided by a whole number.
+	// Height and Width of the crops it takes: both Size, divided by one whole number.
 	Height, Width int
 	// Prior is the share of fractured that it learned from; Known tells whether the file says.
 	Prior      [Targets]float64
@@ -164,7 +164,7 @@ func shape(info onnx.Info) (kind, height, width int, err error) {
 			return 0, 0, 0, refuse
 		}
 	}
-	if in[2] != Planes {
+	if in[2] != Planes || sides[0] != sides[1] {
 		return 0, 0, 0, refuse
 	}
 	return kind, sides[0], sides[1], nil

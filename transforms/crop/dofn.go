@@ -23,6 +23,7 @@ import (
 func init() {
 	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&BoxesFn{})
 	register.DoFn4x1[context.Context, transforms.Study, func(int, transforms.Sample), func(artifacts.Row), error](&DoFn{})
+	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Vertebrae), func(artifacts.Row), error](&StudyFn{})
 }
 
 // BoxesFn finds the boxes of each study's vertebrae.
@@ -92,7 +93,7 @@ type DoFn struct {
 	Buckets int
 }
 
-// one is a vertebra on its way through DoFn.
+// one is a vertebra on its way through cutStudy.
 type one struct {
 	Located
 	recipe artifacts.Recipe
@@ -101,23 +102,46 @@ type one struct {
 
 // ProcessElement emits a sample for every level of the study, keyed by its shard.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(int, transforms.Sample), outcome func(artifacts.Row)) error {
-	data, store, err := f.Open(ctx)
-	if err != nil {
-		return err
+	samples, ok, err := cutStudy(ctx, f.Site, study, outcome)
+	if ok {
+		bucket := shard.Bucket(study.UID, f.Buckets)
+		for _, s := range samples {
+			emit(bucket, s)
+		}
 	}
-	_, err = transforms.Run(ctx, store, "crop", study.Name(), outcome, func(r *transforms.Report) error {
+	return err
+}
+
+// StudyFn cuts the vertebrae out of each study, and keeps them together.
+type StudyFn struct{ transforms.Site }
+
+// ProcessElement emits the study with its samples.
+func (f *StudyFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Vertebrae), outcome func(artifacts.Row)) error {
+	samples, ok, err := cutStudy(ctx, f.Site, study, outcome)
+	if ok {
+		emit(transforms.Vertebrae{Folder: study.Folder, UID: study.UID, Samples: samples})
+	}
+	return err
+}
+
+// cutStudy makes or finds a study's crops, and returns a sample for every level.
+func cutStudy(ctx context.Context, site transforms.Site, study transforms.Study, outcome func(artifacts.Row)) (samples []transforms.Sample, ok bool, err error) {
+	data, store, err := site.Open(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	ok, err = transforms.Run(ctx, store, "crop", study.Name(), outcome, func(r *transforms.Report) error {
 		index, err := ingest.Read(ctx, r, study.Index)
 		if err != nil {
 			return err
 		}
-		levels, err := f.levels(ctx, r, study, index)
+		levels, err := levels(ctx, r, study, index)
 		if err != nil {
 			return err
 		}
-		if err := f.cut(ctx, r, study, decode.NewReader(data, index), len(index.Slices), levels); err != nil {
+		if err := cut(ctx, r, study, decode.NewReader(data, index), len(index.Slices), levels); err != nil {
 			return err
 		}
-		bucket := shard.Bucket(study.UID, f.Buckets)
 		for _, l := range levels {
 			s := transforms.Sample{Folder: study.Folder, UID: study.UID, Level: l.Level, Found: l.Found,
 				Mask: study.Mask, Segmenter: study.Segmenter}
@@ -129,15 +153,15 @@ func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit 
 					s.ZPositions = append(s.ZPositions, p.Slice)
 				}
 			}
-			emit(bucket, s)
+			samples = append(samples, s)
 		}
 		return nil
 	})
-	return err
+	return samples, ok, err
 }
 
 // levels reads the study's boxes and says what each crop would be made of.
-func (f *DoFn) levels(ctx context.Context, r *transforms.Report, study transforms.Study, index *ingest.Index) ([]*one, error) {
+func levels(ctx context.Context, r *transforms.Report, study transforms.Study, index *ingest.Index) ([]*one, error) {
 	content, err := r.Get(ctx, study.Boxes)
 	if err != nil {
 		return nil, err
@@ -154,7 +178,7 @@ func (f *DoFn) levels(ctx context.Context, r *transforms.Report, study transform
 		if !l.Found {
 			continue
 		}
-		if o.recipe, err = f.recipe(index, l); err != nil {
+		if o.recipe, err = recipe(index, l); err != nil {
 			return nil, err
 		}
 	}
@@ -162,7 +186,7 @@ func (f *DoFn) levels(ctx context.Context, r *transforms.Report, study transform
 }
 
 // recipe names all that one crop depends on: its box, its part of the mask, and the slices it reads.
-func (f *DoFn) recipe(index *ingest.Index, l Located) (artifacts.Recipe, error) {
+func recipe(index *ingest.Index, l Located) (artifacts.Recipe, error) {
 	n := len(index.Slices)
 	type stack struct {
 		Slice int // where the stack lies; slices beyond the study's ends are missing
@@ -190,7 +214,7 @@ func (f *DoFn) recipe(index *ingest.Index, l Located) (artifacts.Recipe, error) 
 }
 
 // cut finds the crops that are cached and makes all others in one pass over the study's slices.
-func (f *DoFn) cut(ctx context.Context, r *transforms.Report, study transforms.Study, slices *decode.Reader, n int, levels []*one) error {
+func cut(ctx context.Context, r *transforms.Report, study transforms.Study, slices *decode.Reader, n int, levels []*one) error {
 	var missing []*one
 	for _, l := range levels {
 		if !l.Found {

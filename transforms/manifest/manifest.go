@@ -120,4 +120,4 @@ func sorted(next func(*artifacts.Row) bool) []artifacts.Row {
 func order(step string) int { return slices.Index(Steps, step) }
 
 // Steps lists the steps of all pipelines in the order in which a study passes them.
-var Steps = []string{"index", "resample", "segment", "labelmap", "boxes", "crop", "shard"}
+var Steps = []string{"index", "resample", "segment", "labelmap", "boxes", "crop", "shard", "classify", "verdict", "predict"}

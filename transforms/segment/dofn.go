@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
@@ -77,23 +76,15 @@ func (m *Model) Check(file []byte) error {
 	if _, err := CheckPorts(declared{in: ports(info.Inputs), out: ports(info.Outputs)}); err != nil {
 		return err
 	}
-	quantised, err := models.Quantised(file)
-	if err != nil {
-		return err
-	}
-	if quantised && m.Precision == "" {
-		m.Precision = string(models.INT8)
-	}
-	if _, err := models.Prepare(file, m.CompileOptions()); err != nil {
-		return err
-	}
-	e, err := engines.Find(m.Engine, engines.Inference)
+	o := m.CompileOptions()
+	o.Precision = models.Precision(m.Precision)
+	e, err := engines.Settle(m.Engine, file, o)
 	if err != nil {
 		return err
 	}
 	m.Engine = e.Name()
-	if p := m.CompileOptions().Precision; !slices.Contains(e.Precisions(), p) {
-		return &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, engine %s has %q", p, e.Name(), e.Precisions())}
+	if o.Precision != models.F32 {
+		m.Precision = string(o.Precision)
 	}
 	return nil
 }
