@@ -168,7 +168,7 @@ func (t *trainFlags) run(c *cobra.Command) error {
 func (t *trainFlags) embedded() bool { return t.runner == "prism" || t.runner == "direct" }
 
 // train runs the pipeline. An embedded training is told to stop by ctx itself, and saves a checkpoint then; the runner must not end before.
-func (t *trainFlags) train(ctx context.Context, out io.Writer, opts pipelines.TrainOptions, cfg train.Config) error {
+func (t *trainFlags) train(ctx context.Context, out io.Writer, opts pipelines.TrainOptions, cfg train.SegmenterConfig) error {
 	outer := ctx
 	if t.embedded() {
 		defer train.EndWith(ctx)()
@@ -184,8 +184,8 @@ func (t *trainFlags) train(ctx context.Context, out io.Writer, opts pipelines.Tr
 }
 
 // readTrainConfig reads settings over the default ones.
-func readTrainConfig(path string) (train.Config, error) {
-	cfg := train.Default()
+func readTrainConfig(path string) (train.SegmenterConfig, error) {
+	cfg := train.DefaultSegmenter()
 	if path == "" {
 		return cfg, nil
 	}
@@ -210,7 +210,7 @@ func readTrainConfig(path string) (train.Config, error) {
 }
 
 // tasks makes one task for each fold that is asked for.
-func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, cfg train.Config) ([]train.Task, error) {
+func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, cfg train.SegmenterConfig) ([]train.Task, error) {
 	data, err := load.Open(ctx, store, t.dataset, load.Options{})
 	if err != nil {
 		return nil, err
@@ -240,7 +240,7 @@ func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, cfg trai
 }
 
 // initial puts the model that training starts from into the store, and returns its digest.
-func (t *trainFlags) initial(ctx context.Context, store *artifacts.Store, cfg train.Config) (string, error) {
+func (t *trainFlags) initial(ctx context.Context, store *artifacts.Store, cfg train.SegmenterConfig) (string, error) {
 	var file []byte
 	var err error
 	if i := slices.IndexFunc(nets.Networks, func(n nets.Network) bool { return n.Name == t.model }); i >= 0 {

@@ -11,14 +11,14 @@ import (
 )
 
 func TestTrainingSettings(t *testing.T) {
-	read := func(text string) (train.Config, error) {
+	read := func(text string) (train.SegmenterConfig, error) {
 		path := filepath.Join(t.TempDir(), "train.toml")
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		return readTrainConfig(path)
 	}
-	want := train.Default()
+	want := train.DefaultSegmenter()
 	if got, err := read(""); err != nil || got != want {
 		t.Errorf("an empty file gives %+v, %v", got, err)
 	}
@@ -57,7 +57,7 @@ func TestTheManualShowsTheDefaultSettings(t *testing.T) {
 	if err := os.WriteFile(path, []byte(sample), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := readTrainConfig(path); err != nil || got != train.Default() {
+	if got, err := readTrainConfig(path); err != nil || got != train.DefaultSegmenter() {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

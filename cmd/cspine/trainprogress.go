@@ -20,7 +20,7 @@ type trainProgress struct {
 	out   io.Writer
 	quiet bool
 	tasks int
-	cfg   train.Config
+	cfg   train.SegmenterConfig
 	bars  *mpb.Progress // nil unless on a terminal
 
 	mu   sync.Mutex
@@ -44,7 +44,7 @@ type trainTask struct {
 	text atomic.Pointer[string]
 }
 
-func newTrainProgress(out io.Writer, quiet bool, tasks int, cfg train.Config) *trainProgress {
+func newTrainProgress(out io.Writer, quiet bool, tasks int, cfg train.SegmenterConfig) *trainProgress {
 	p := &trainProgress{out: out, quiet: quiet, tasks: tasks, cfg: cfg, told: time.Now()}
 	if f, ok := out.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
 		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(24))

@@ -8,9 +8,8 @@ import (
 	"github.com/cspine/cspine/models"
 )
 
-// batch is the memory of one batch, filled again and again.
-type batch struct {
-	models.Batch
+// volumes is the memory of a batch of volumes, filled again and again.
+type volumes struct {
 	channels, terms int
 	shape           [3]int
 	voxels          int
@@ -18,9 +17,9 @@ type batch struct {
 	in, target, mixed []float32
 }
 
-// newBatch makes room for n volumes.
-func newBatch(n, channels int, shape [3]int) batch {
-	b := batch{channels: channels, shape: shape, voxels: shape[0] * shape[1] * shape[2], terms: 1}
+// newVolumes makes room for n volumes, and as many terms of the loss.
+func newVolumes(n, channels int, shape [3]int, terms int) volumes {
+	b := volumes{channels: channels, shape: shape, voxels: shape[0] * shape[1] * shape[2], terms: terms}
 	b.in = make([]float32, n*channels*b.voxels)
 	b.target = make([]float32, n*Levels*b.voxels)
 	return b
@@ -29,7 +28,7 @@ func newBatch(n, channels int, shape [3]int) batch {
 // fill makes the batch of samples: inputs [N, C, rows, columns, slices], grey values divided by 255, equal in all channels; targets
 // [N, 7, rows, columns, slices], 1 where the label is the level's. A mixed batch has each input mixed with another, and
 // the other's target as its second. Samples that are a whole number of times too large are replaced by smaller ones.
-func (b *batch) fill(samples []Sample, m mixing) error {
+func (b *volumes) fill(samples []Sample, m Mixing) (models.Batch, error) {
 	for i, s := range samples {
 		if s.Shape != b.shape {
 			if small, ok := s.shrink(b.shape); ok {
@@ -37,11 +36,11 @@ func (b *batch) fill(samples []Sample, m mixing) error {
 			}
 		}
 		if s.Shape != b.shape || len(s.Volume) != b.voxels || len(s.Labels) != b.voxels {
-			return &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("study %s is %v with %d and %d voxels, the model takes %v", s.Study, s.Shape,
+			return models.Batch{}, &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("study %s is %v with %d and %d voxels, the model takes %v", s.Study, s.Shape,
 				len(s.Volume), len(s.Labels), b.shape), Remedy: "train a model whose volume is as large, or a whole number of times smaller"}
 		}
 	}
-	if m.order != nil && b.mixed == nil {
+	if m.Order != nil && b.mixed == nil {
 		b.mixed = make([]float32, len(b.target))
 	}
 	var all sync.WaitGroup
@@ -49,25 +48,25 @@ func (b *batch) fill(samples []Sample, m mixing) error {
 		in := b.in[i*b.channels*b.voxels:][:b.channels*b.voxels]
 		target := b.target[i*Levels*b.voxels:][:Levels*b.voxels]
 		all.Go(func() { oneHot(target, s.Labels) })
-		if m.order == nil {
+		if m.Order == nil {
 			all.Go(func() { b.input(in, s.Volume, s.Volume, 1) })
 			continue
 		}
-		other := samples[m.order[i]]
+		other := samples[m.Order[i]]
 		mixed := b.mixed[i*Levels*b.voxels:][:Levels*b.voxels]
 		all.Go(func() { oneHot(mixed, other.Labels) })
-		all.Go(func() { b.input(in, s.Volume, other.Volume, m.lambda) })
+		all.Go(func() { b.input(in, s.Volume, other.Volume, m.Lambda) })
 	}
 	all.Wait()
-	b.Batch = models.Batch{Inputs: [][]float32{b.in}, Targets: repeat(b.target, b.terms)}
-	if m.order != nil {
-		b.Mixed, b.Lambda = repeat(b.mixed, b.terms), m.lambda
+	batch := models.Batch{Inputs: [][]float32{b.in}, Targets: repeat(b.target, b.terms)}
+	if m.Order != nil {
+		batch.Mixed, batch.Lambda = repeat(b.mixed, b.terms), m.Lambda
 	}
-	return nil
+	return batch, nil
 }
 
 // input writes (lambda·a + (1 − lambda)·b)/255 to every channel.
-func (b *batch) input(dst []float32, x, y []uint8, lambda float32) {
+func (b *volumes) input(dst []float32, x, y []uint8, lambda float32) {
 	first := dst[:b.voxels]
 	if lambda == 1 {
 		for i, v := range x {

@@ -5,21 +5,18 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/models"
-	"github.com/cspine/cspine/transforms/augment"
 )
 
-// Config says how to train. Default returns one to start from; the zero value is refused by Check. Durations are in updates
-// of the optimiser unless they say epochs.
-type Config struct {
-	// Batch is the number of volumes that go through the network together; Accumulate is how many batches an update takes.
+// Loop are the settings that both stages have. The zero value is refused by Check. Durations are in updates of the optimiser unless they say epochs.
+type Loop struct {
+	// Batch is the number of samples that go through the network together; Accumulate is how many batches an update takes.
 	Batch      int
 	Accumulate int
 	Epochs     int
 	// Steps bounds an epoch's updates. 0 means as many as its samples give; those that are too few for an update are left out.
 	Steps int
-	// Size is the length of each side of the volume, where the model's file leaves it open.
+	// Size is the length of each side of what the network takes, a volume or a slice, where the model's file leaves it open.
 	Size int
 	// Precision is "f32" or "bf16". bf16 has float32's range: it needs no loss scaling.
 	Precision string
@@ -30,40 +27,14 @@ type Config struct {
 	Mixup float64
 	// ClipNorm bounds the gradient's norm. 0 means no bound.
 	ClipNorm float64
-	// Patience is the number of epochs without a better mean dice after which training stops. 0 means never.
+	// Patience is the number of epochs without a better validation after which training stops. 0 means never.
 	Patience int
 
-	Augment    AugmentConfig
 	Optimizer  OptimizerConfig
 	Schedule   ScheduleConfig
-	Loss       LossConfig
 	Average    AverageConfig
 	Validate   ValidateConfig
 	Checkpoint CheckpointConfig
-}
-
-// AugmentConfig says how volumes are changed each time they are learned from.
-type AugmentConfig struct {
-	// Preset is what Options are taken from where a file says no more: "recommended", "method" or "none".
-	Preset string
-	augment.Options
-}
-
-// Presets of augmentation.
-var presets = map[string]func() augment.Options{
-	"recommended": augment.Recommended,
-	"method":      augment.Method,
-	"none":        func() augment.Options { return augment.Options{} },
-}
-
-// UsePreset takes the options of the preset.
-func (a *AugmentConfig) UsePreset() error {
-	preset, ok := presets[a.Preset]
-	if !ok {
-		return fmt.Errorf("train: Augment.Preset is %q, it must be %q, %q or %q", a.Preset, "recommended", "method", "none")
-	}
-	a.Options = preset()
-	return nil
 }
 
 // OptimizerConfig are AdamW's settings. See models.AdamW.
@@ -87,20 +58,6 @@ type ScheduleConfig struct {
 	RestartFactor int
 }
 
-// LossConfig says what is made small.
-type LossConfig struct {
-	// Kind is "dice", or "bce+dice".
-	Kind string
-	// BCE and Dice are the shares of the two in "bce+dice".
-	BCE  float64
-	Dice float64
-	// Smooth is dice's.
-	Smooth float64
-	// PerLevel takes dice of each level by itself and then their mean. The method's dice, over all levels at once, leaves
-	// levels empty that are hard to tell apart at first.
-	PerLevel bool
-}
-
 // AverageConfig says whether an average of the weights is measured and exported in place of them.
 type AverageConfig struct {
 	// Decay is the share of the average that stays each time; 0 means no average.
@@ -120,26 +77,9 @@ type CheckpointConfig struct {
 	Minutes float64
 }
 
-// Default returns the settings for the small network on a CPU.
-func Default() Config {
-	return Config{Batch: 2, Accumulate: 1, Epochs: 60, Size: 128, Precision: string(models.F32), Seed: 1, Mixup: 0.1, ClipNorm: 1,
-		Augment:    AugmentConfig{Preset: "recommended", Options: augment.Recommended()},
-		Optimizer:  OptimizerConfig{Rate: 3e-3, WeightDecay: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
-		Schedule:   ScheduleConfig{Kind: Cosine, MinRate: 3e-5, Warmup: 50, RestartEpochs: 50, RestartFactor: 1},
-		Loss:       LossConfig{Kind: "bce+dice", BCE: 0.5, Dice: 0.5, Smooth: 1, PerLevel: true},
-		Average:    AverageConfig{Every: 1},
-		Validate:   ValidateConfig{Every: 1},
-		Checkpoint: CheckpointConfig{Minutes: 5}}
-}
-
 // Check says which setting can't be.
-func (c Config) Check() error {
-	for _, s := range []struct {
-		name  string
-		value float64
-		ok    bool
-		want  string
-	}{
+func (c Loop) Check() error {
+	for _, s := range []setting{
 		{"Batch", float64(c.Batch), c.Batch >= 1 && c.Batch <= 1<<10, "from 1 to 1024"},
 		{"Accumulate", float64(c.Accumulate), c.Accumulate >= 1 && c.Accumulate <= 1<<10, "from 1 to 1024"},
 		{"Epochs", float64(c.Epochs), c.Epochs >= 1 && c.Epochs <= 1<<20, "at least 1"},
@@ -157,42 +97,47 @@ func (c Config) Check() error {
 		{"Schedule.Warmup", float64(c.Schedule.Warmup), c.Schedule.Warmup >= 0, "at least 0"},
 		{"Schedule.RestartEpochs", float64(c.Schedule.RestartEpochs), c.Schedule.RestartEpochs >= 1, "at least 1"},
 		{"Schedule.RestartFactor", float64(c.Schedule.RestartFactor), c.Schedule.RestartFactor >= 1, "at least 1"},
-		{"Loss.BCE", c.Loss.BCE, c.Loss.BCE >= 0, "at least 0"},
-		{"Loss.Dice", c.Loss.Dice, c.Loss.Dice >= 0 && c.Loss.BCE+c.Loss.Dice > 0, "at least 0, and one of bce and dice above"},
-		{"Loss.Smooth", c.Loss.Smooth, c.Loss.Smooth > 0, "above 0"},
 		{"Average.Decay", c.Average.Decay, c.Average.Decay >= 0 && c.Average.Decay < 1, "from 0 to below 1"},
 		{"Average.Every", float64(c.Average.Every), c.Average.Every >= 1, "at least 1"},
 		{"Validate.Every", float64(c.Validate.Every), c.Validate.Every >= 1, "at least 1"},
 		{"Checkpoint.Steps", float64(c.Checkpoint.Steps), c.Checkpoint.Steps >= 0, "at least 0"},
 		{"Checkpoint.Minutes", c.Checkpoint.Minutes, c.Checkpoint.Minutes >= 0, "at least 0"},
 	} {
-		if !s.ok || math.IsInf(s.value, 0) {
-			return fmt.Errorf("train: %s is %g, it must be %s", s.name, s.value, s.want)
+		if err := s.check(); err != nil {
+			return err
 		}
 	}
-	for _, s := range []struct {
-		name, value string
-		words       [2]string
-	}{
-		{"Precision", c.Precision, [2]string{string(models.F32), string(models.BF16)}},
-		{"Schedule.Kind", c.Schedule.Kind, [2]string{Cosine, Restarts}},
-		{"Loss.Kind", c.Loss.Kind, [2]string{"dice", "bce+dice"}},
-	} {
-		if s.value != s.words[0] && s.value != s.words[1] {
-			return fmt.Errorf("train: %s is %q, it must be %q or %q", s.name, s.value, s.words[0], s.words[1])
-		}
+	if err := oneOf("Precision", c.Precision, string(models.F32), string(models.BF16)); err != nil {
+		return err
 	}
-	return c.Augment.Check()
+	return oneOf("Schedule.Kind", c.Schedule.Kind, Cosine, Restarts)
 }
 
-// Digest names what a result depends on: all settings but how often checkpoints are saved.
-func (c Config) Digest() (artifacts.Digest, error) {
-	c.Checkpoint, c.Augment.Preset = CheckpointConfig{}, ""
-	return artifacts.DigestOfJSON(c)
+// setting is a number that a configuration sets, and whether it can be that.
+type setting struct {
+	name  string
+	value float64
+	ok    bool
+	want  string
+}
+
+func (s setting) check() error {
+	if !s.ok || math.IsInf(s.value, 0) {
+		return fmt.Errorf("train: %s is %g, it must be %s", s.name, s.value, s.want)
+	}
+	return nil
+}
+
+// oneOf refuses what is neither of two words.
+func oneOf(name, value, a, b string) error {
+	if value != a && value != b {
+		return fmt.Errorf("train: %s is %q, it must be %q or %q", name, value, a, b)
+	}
+	return nil
 }
 
 // schedule returns the learning rates for epochs of that many updates.
-func (c Config) schedule(steps int) schedule {
+func (c Loop) schedule(steps int) schedule {
 	s := schedule{base: c.Optimizer.Rate, floor: c.Schedule.MinRate, warmup: int64(c.Schedule.Warmup)}
 	if c.Schedule.Kind == Restarts {
 		s.restarts, s.factor = true, int64(c.Schedule.RestartFactor)
@@ -203,35 +148,16 @@ func (c Config) schedule(steps int) schedule {
 	return s
 }
 
-func (c Config) adamW() models.AdamW {
+func (c Loop) adamW() models.AdamW {
 	o := c.Optimizer
 	return models.AdamW{Beta1: o.Beta1, Beta2: o.Beta2, Epsilon: o.Epsilon, WeightDecay: o.WeightDecay, ClipNorm: c.ClipNorm}
 }
 
-// loss returns the terms for a model's output of probabilities: dice, or dice and BCE, weighted.
-func (c Config) loss(output string) models.Loss {
-	dice := models.LossTerm{Output: output, Kind: models.Dice, Weight: 1, Smooth: float32(c.Loss.Smooth)}
-	if c.Loss.PerLevel {
-		dice.Kind = models.DicePerChannel
-	}
-	if c.Loss.Kind == "dice" {
-		return models.Loss{Terms: []models.LossTerm{dice}}
-	}
-	dice.Weight = float32(c.Loss.Dice)
-	return models.Loss{Terms: []models.LossTerm{dice, {Output: output, Kind: models.BCE, Weight: float32(c.Loss.BCE)}}}
-}
-
-// mixing says how a batch is mixed with itself: volume i by lambda, volume order[i] by the rest. A nil order means not at all.
-type mixing struct {
-	lambda float32
-	order  []int
-}
-
 // mix draws the mixing of a batch, by how many came before it.
-func (c Config) mix(draws int64) mixing {
+func (c Loop) mix(draws int64) Mixing {
 	rng := rand.New(rand.NewPCG(c.Seed, uint64(draws)))
 	if rng.Float64() >= c.Mixup {
-		return mixing{}
+		return Mixing{}
 	}
-	return mixing{lambda: rng.Float32(), order: rng.Perm(c.Batch)}
+	return Mixing{Lambda: rng.Float32(), Order: rng.Perm(c.Batch)}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -21,7 +20,6 @@ import (
 	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/transforms"
-	"github.com/cspine/cspine/transforms/augment"
 	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/shard"
 )
@@ -61,13 +59,12 @@ func (t Task) Name() string {
 	return fmt.Sprintf("%s-seed%d", fold, uint64(t.Seed))
 }
 
-func (t Task) config() (Config, error) {
-	c := Default()
-	if err := json.Unmarshal([]byte(t.Config), &c); err != nil {
-		return c, fmt.Errorf("train: the task's configuration: %w", err)
+// folds chooses what is learned from and what is held out, which is nil where nothing is.
+func (t Task) folds() (learned, held load.Selection) {
+	if t.Fold == NoFold {
+		return load.All(), nil
 	}
-	c.Seed = uint64(t.Seed)
-	return c, c.Check()
+	return load.AllBut(t.Fold), load.Only(t.Fold)
 }
 
 // ListFn emits the tasks of a pipeline.
@@ -134,13 +131,26 @@ func classify(err error) error {
 // training is one task with all that it needs.
 type training struct {
 	*DoFn
+	lesson
 	task   Task
-	cfg    Config
 	store  *artifacts.Store
 	engine models.TrainingEngine
-	data   *load.Dataset
 	model  artifacts.Digest
 	recipe artifacts.Recipe
+}
+
+// lesson is what a task's stage has of its own: settings, data, and what is said of the model.
+type lesson struct {
+	loop Loop
+	// settings are those that a result depends on, as JSON.
+	settings []byte
+	manifest *shard.Manifest
+	// samples is the number of those to learn from.
+	samples int
+	// run runs the loop on the task's samples.
+	run func(ctx context.Context, job Job) (Result, error)
+	// properties are what a model's metadata says of its validation, which may be nil.
+	properties func(*Validation) (map[string]string, error)
 }
 
 func (f *DoFn) train(ctx context.Context, r *transforms.Report, task Task) error {
@@ -176,18 +186,14 @@ func Dir(run string, task Task) string { return "runs/" + run + "/" + task.Name(
 func (f *DoFn) open(ctx context.Context, store *artifacts.Store, task Task) (*training, error) {
 	t := &training{DoFn: f, task: task, store: store}
 	var err error
-	if t.cfg, err = task.config(); err != nil {
+	if t.lesson, err = f.segmenter(ctx, store, task); err != nil {
 		return nil, err
 	}
 	if t.engine, err = findEngine(f.Engine); err != nil {
 		return nil, err
 	}
-	if !slices.Contains(t.engine.Precisions(), models.Precision(t.cfg.Precision)) {
-		return nil, &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, %s has %q here", t.cfg.Precision, t.engine.Name(), t.engine.Precisions())}
-	}
-	// Room for every sample of most data sets with masks: those are few.
-	if t.data, err = load.Open(context.WithoutCancel(ctx), store, f.Dataset, load.Options{CacheBytes: cacheBytes}); err != nil {
-		return nil, err
+	if !slices.Contains(t.engine.Precisions(), models.Precision(t.loop.Precision)) {
+		return nil, &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, %s has %q here", t.loop.Precision, t.engine.Name(), t.engine.Precisions())}
 	}
 	if t.model, err = artifacts.ParseDigest(f.Model); err != nil {
 		return nil, err
@@ -196,22 +202,17 @@ func (f *DoFn) open(ctx context.Context, store *artifacts.Store, task Task) (*tr
 	return t, err
 }
 
-// cacheBytes bounds the decoded samples that are kept in memory.
-const cacheBytes = 512 << 20
+func (f *DoFn) emptyFold(task Task) error {
+	return &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("no study of data set %s is in fold %d", f.Dataset, task.Fold)}
+}
 
 // describe makes the recipe of a task.
 func (t *training) describe() (artifacts.Recipe, error) {
-	cfg := t.cfg
-	cfg.Checkpoint, cfg.Augment.Preset = CheckpointConfig{}, "" // neither changes a result
-	text, err := json.Marshal(cfg)
-	if err != nil {
-		return artifacts.Recipe{}, err
-	}
 	r := artifacts.Recipe{Transform: "train", Version: Version,
-		Params: []artifacts.Param{{Name: "config", Value: string(text)}, {Name: "engine", Value: t.engine.Identity()},
+		Params: []artifacts.Param{{Name: "config", Value: string(t.settings)}, {Name: "engine", Value: t.engine.Identity()},
 			{Name: "fold", Value: strconv.Itoa(t.task.Fold)}},
 		Inputs: []artifacts.Input{{Name: "model", Digest: t.model}}}
-	for _, p := range t.data.Manifest().Shards {
+	for _, p := range t.manifest.Shards {
 		d, err := artifacts.ParseDigest(p.SHA256)
 		if err != nil {
 			return r, err
@@ -245,16 +246,6 @@ func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
 	if err != nil {
 		return artifacts.Content{}, &models.Error{Code: models.CodeNotONNX, Detail: err.Error()}
 	}
-	train := t.data.Choose(load.All())
-	var valid Samples
-	if t.task.Fold != NoFold {
-		train = t.data.Choose(load.AllBut(t.task.Fold))
-		held := t.data.Choose(load.Only(t.task.Fold))
-		if held.Len() == 0 {
-			return artifacts.Content{}, &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("no study of data set %s is in fold %d", t.Dataset, t.task.Fold)}
-		}
-		valid = heldOut{held}
-	}
 	keep := &keeper{store: t.store, recipe: t.recipe.Digest(), shapes: shapes(model)}
 	last, best, err := keep.load(ctx)
 	if err != nil {
@@ -265,7 +256,7 @@ func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
 		observe(Event{Task: t.task, Resumed: &p})
 	}
 	rec := &recorder{store: t.store, dir: Dir(t.Run, t.task), logs: t.Logs, task: t.task}
-	result, err := Run(ctx, Job{Model: file, Engine: t.engine, Config: t.cfg, Train: shuffled{train, t.cfg.Augment.Options, t.cfg.Seed}, Valid: valid, Threads: t.Threads,
+	result, err := t.run(ctx, Job{Model: file, Engine: t.engine, Loop: t.loop, Threads: t.Threads,
 		Resume: last, Best: best, Hooks: Hooks{
 			Save: keep.save,
 			Step: func(s StepInfo) { observe(Event{Task: t.task, Step: &s}) },
@@ -277,11 +268,11 @@ func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
 	if err != nil {
 		return artifacts.Content{}, err
 	}
-	return t.export(ctx, file, keep.pointer, rec, train.Len(), result)
+	return t.export(ctx, file, keep.pointer, rec, result)
 }
 
 // export makes the artifact of a training that has ended.
-func (t *training) export(ctx context.Context, initial []byte, p Pointer, rec *recorder, studies int, result Result) (artifacts.Content, error) {
+func (t *training) export(ctx context.Context, initial []byte, p Pointer, rec *recorder, result Result) (artifacts.Content, error) {
 	history := result.Progress.History
 	if err := rec.write(ctx, history, true); err != nil {
 		return artifacts.Content{}, err
@@ -294,7 +285,7 @@ func (t *training) export(ctx context.Context, initial []byte, p Pointer, rec *r
 	if err != nil {
 		return artifacts.Content{}, err
 	}
-	note := Note{Fold: t.task.Fold, Train: studies, Epochs: len(history), BestEpoch: result.Progress.BestEpoch, Last: p.Last, Best: p.Best, History: metrics.Digest.String()}
+	note := Note{Fold: t.task.Fold, Train: t.samples, Epochs: len(history), BestEpoch: result.Progress.BestEpoch, Last: p.Last, Best: p.Best, History: metrics.Digest.String()}
 	if note.BestEpoch > 0 {
 		note.Validation = history[note.BestEpoch-1].Validation
 	}
@@ -313,20 +304,19 @@ func (t *training) file(initial []byte, result Result, note Note) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	config, err := t.cfg.Digest()
+	set, err := t.properties(note.Validation)
 	if err != nil {
 		return nil, err
 	}
-	set := map[string]string{"cspine.training": t.recipe.Digest().String(), "cspine.dataset": t.Dataset, "cspine.config": config.String(),
-		"cspine.initial_model": t.Model, "cspine.fold": strconv.Itoa(t.task.Fold), "cspine.epoch": strconv.Itoa(note.Epochs)}
+	maps.Copy(set, map[string]string{"cspine.training": t.recipe.Digest().String(), "cspine.dataset": t.Dataset, "cspine.config": artifacts.DigestOf(t.settings).String(),
+		"cspine.initial_model": t.Model, "cspine.fold": strconv.Itoa(t.task.Fold), "cspine.epoch": strconv.Itoa(note.Epochs)})
 	shards, err := artifacts.DigestOfJSON(t.recipe.Inputs[1:])
 	if err != nil {
 		return nil, err
 	}
 	set["cspine.shards"] = shards.String()
-	if v := note.Validation; v != nil {
+	if note.Validation != nil {
 		set["cspine.epoch"] = strconv.Itoa(note.BestEpoch)
-		set["cspine.dice"] = strconv.FormatFloat(v.Mean, 'f', 4, 64)
 	}
 	return onnx.WithMetadata(trained, set)
 }
@@ -367,44 +357,6 @@ func shapes(m *onnx.Model) map[string][]int {
 		out[t.Name] = dims
 	}
 	return out
-}
-
-// shuffled is a loader's studies in the order of each epoch, changed anew each time.
-type shuffled struct {
-	*load.Loader
-	change augment.Options
-	seed   uint64
-}
-
-func (s shuffled) Epoch(ctx context.Context, epoch, skip int) iter.Seq2[Sample, error] {
-	if s.change == (augment.Options{}) {
-		return samples(s.Loader.Epoch(ctx, s.seed, epoch, skip))
-	}
-	return samples(s.Augmented(ctx, s.change, s.seed, epoch, skip))
-}
-
-// heldOut is a loader's studies, the same in each epoch.
-type heldOut struct{ *load.Loader }
-
-func (s heldOut) Epoch(ctx context.Context, _, _ int) iter.Seq2[Sample, error] {
-	return samples(s.Sorted(ctx))
-}
-
-func samples(read iter.Seq2[*shard.Segmentation, error]) iter.Seq2[Sample, error] {
-	return func(yield func(Sample, error) bool) {
-		for s, err := range read {
-			var out Sample
-			if err == nil {
-				out = Sample{Study: s.StudyUID, Volume: s.Volume, Labels: s.Labels}
-				if copy(out.Shape[:], s.Shape) != len(s.Shape) {
-					err = fmt.Errorf("study %s has %d axes", s.StudyUID, len(s.Shape))
-				}
-			}
-			if !yield(out, err) || err != nil {
-				return
-			}
-		}
-	}
 }
 
 // Folds returns the folds of a data set's studies, sorted.

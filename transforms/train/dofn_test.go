@@ -79,7 +79,7 @@ func all(rows []shard.Segmentation) iter.Seq2[shard.Segmentation, error] {
 	}
 }
 
-func task(t testing.TB, fold int, c Config) Task {
+func task(t testing.TB, fold int, c SegmenterConfig) Task {
 	t.Helper()
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -151,7 +151,7 @@ func TestATrainingMakesAModelWithItsProvenance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, _ := c.Digest()
+	config, _ := artifacts.DigestOfJSON(c.canonical())
 	if properties["cspine.dataset"] != "neck" || properties["cspine.fold"] != "1" || properties["cspine.config"] != config.String() ||
 		properties["cspine.initial_model"] != f.Model || properties["cspine.training"] != row.Recipe || properties["cspine.dice"] == "" {
 		t.Errorf("properties: %v", properties)
@@ -215,11 +215,11 @@ func TestAKnownTrainingIsNotRepeated(t *testing.T) {
 	if _, err := open(t, dir).GetNamed(t.Context(), "runs/second/fold0-seed1/"+LinesFile); err != nil {
 		t.Errorf("the second run has no records: %v", err)
 	}
-	for name, change := range map[string]func(*DoFn, *Config, *int){
-		"another fold":    func(_ *DoFn, _ *Config, fold *int) { *fold = 1 },
-		"no fold":         func(_ *DoFn, _ *Config, fold *int) { *fold = NoFold },
-		"another seed":    func(_ *DoFn, c *Config, _ *int) { c.Seed = 2 },
-		"another setting": func(_ *DoFn, c *Config, _ *int) { c.Mixup = 0 },
+	for name, change := range map[string]func(*DoFn, *SegmenterConfig, *int){
+		"another fold":    func(_ *DoFn, _ *SegmenterConfig, fold *int) { *fold = 1 },
+		"no fold":         func(_ *DoFn, _ *SegmenterConfig, fold *int) { *fold = NoFold },
+		"another seed":    func(_ *DoFn, c *SegmenterConfig, _ *int) { c.Seed = 2 },
+		"another setting": func(_ *DoFn, c *SegmenterConfig, _ *int) { c.Mixup = 0 },
 	} {
 		g, c, fold := *f, c, 0
 		change(&g, &c, &fold)
@@ -407,10 +407,10 @@ func remove(t *testing.T, store *artifacts.Store, digest string) {
 func TestTasksThatCannotBeTrainedAreRefusedByName(t *testing.T) {
 	dir := t.TempDir()
 	model := publish(t, dir, 15)
-	for code, change := range map[string]func(*DoFn, *Config, *int){
-		models.CodeNoEngine:  func(f *DoFn, _ *Config, _ *int) { f.Engine = "abacus" },
-		models.CodePrecision: func(_ *DoFn, c *Config, _ *int) { c.Precision = "bf16" },
-		CodeSamples:          func(_ *DoFn, _ *Config, fold *int) { *fold = 9 },
+	for code, change := range map[string]func(*DoFn, *SegmenterConfig, *int){
+		models.CodeNoEngine:  func(f *DoFn, _ *SegmenterConfig, _ *int) { f.Engine = "abacus" },
+		models.CodePrecision: func(_ *DoFn, c *SegmenterConfig, _ *int) { c.Precision = "bf16" },
+		CodeSamples:          func(_ *DoFn, _ *SegmenterConfig, fold *int) { *fold = 9 },
 	} {
 		f, c, fold := DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: model, Engine: "gorgonia", Run: "r"}, testConfig(), 0
 		change(&f, &c, &fold)
@@ -436,7 +436,7 @@ func TestMain(m *testing.M) {
 }
 
 // childConfig saves a checkpoint after each step.
-func childConfig() Config {
+func childConfig() SegmenterConfig {
 	c := testConfig()
 	c.Checkpoint = CheckpointConfig{Steps: 1}
 	return c
@@ -580,5 +580,29 @@ func TestALocalFileGrows(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(path); string(got) != "other" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A recipe that were written otherwise would make every trained segmenter unknown.
+func TestSegmentersRecipesStay(t *testing.T) {
+	const settings = `{"Batch":2,"Accumulate":1,"Epochs":60,"Steps":0,"Size":128,"Precision":"f32","Seed":1,"Mixup":0.1,"ClipNorm":1,"Patience":0,"Augment":{"Preset":"","FlipRows":0,"FlipColumns":0.5,"FlipSlices":0,"TranslateP":0.7,"Translate":0.15,"GridP":0.5,"Grid":0.08,"GridCells":0,"RotateP":0.6,"RotateRows":10,"RotateColumns":12,"RotateSlices":15,"ZoomP":0.6,"Zoom":1.15,"ZoomAll":1.25,"CropP":0.15,"Crop":0.6,"LowSlicesP":0.1,"LowSlices":40,"RescaleP":0.4,"Rescale":2,"ToneP":0.5,"Contrast":1.3,"Brightness":0.06,"Gamma":1.4,"BlurP":0.15,"Blur":0.9,"NoiseP":0.3,"Noise":0.05,"Edge":false},"Optimizer":{"Rate":0.003,"WeightDecay":0.01,"Beta1":0.9,"Beta2":0.999,"Epsilon":1e-8},"Schedule":{"Kind":"cosine","MinRate":0.00003,"Warmup":50,"RestartEpochs":50,"RestartFactor":1},"Loss":{"Kind":"bce+dice","BCE":0.5,"Dice":0.5,"Smooth":1,"PerLevel":true},"Average":{"Decay":0,"Every":1},"Validate":{"Every":1},"Checkpoint":{"Steps":0,"Minutes":0}}`
+	dir := t.TempDir()
+	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: publish(t, dir, 15), Engine: "gorgonia", Run: "r"}
+	training, err := f.open(t.Context(), open(t, dir), task(t, 1, DefaultSegmenter()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := findEngine("gorgonia")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := training.recipe
+	want := artifacts.Recipe{Transform: "train", Version: 1, Params: []artifacts.Param{{Name: "config", Value: settings}, {Name: "engine", Value: engine.Identity()}, {Name: "fold", Value: "1"}}}
+	if len(got.Inputs) != 3 || got.Inputs[0].Name != "model" || got.Inputs[1].Name != shard.FileName(0, 2) {
+		t.Errorf("inputs: %v", got.Inputs)
+	}
+	got.Inputs = nil
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -16,7 +16,7 @@ func course(n int) (history []Epoch) {
 		x := float64(i+1) / float64(n)
 		e := Epoch{Epoch: i + 1, Updates: int64(100 * (i + 1)), Rate: 3e-3 * (1 - x), Loss: 0.2 + math.Exp(-4*x), Norm: 2, Seconds: 60, Time: 1.7e9 + float64(60*i)}
 		if i%2 == 1 {
-			v := &Validation{Studies: 17, Loss: 0.25 + math.Exp(-3*x), Mean: 0.95 * (1 - math.Exp(-4*x))}
+			v := &Validation{Studies: 17, Loss: 0.25 + math.Exp(-3*x), SegmenterScore: &SegmenterScore{Mean: 0.95 * (1 - math.Exp(-4*x))}}
 			v.Interval = [2]float64{v.Mean - 0.03, v.Mean + 0.02}
 			for l := range v.Dice {
 				v.Dice[l] = v.Mean * (1 - 0.02*float64(l))

@@ -25,7 +25,7 @@ func (c *Checkpoint) weights() map[string][]float32 {
 
 // Progress says how far a training is. What is random in it follows from the seed and these counts.
 type Progress struct {
-	// Samples is the number of studies to train on, Steps of updates in an epoch: a checkpoint of others is refused.
+	// Samples is the number of samples to train on, Steps of updates in an epoch: a checkpoint of others is refused.
 	Samples int `json:"samples"`
 	Steps   int `json:"steps"`
 	// Epoch is the number of epochs done, Step of updates in the epoch under way, Updates of all updates, Draws of all batches.
@@ -36,12 +36,9 @@ type Progress struct {
 	// LossSum and NormSum are over the updates of the epoch under way.
 	LossSum float64 `json:"loss_sum"`
 	NormSum float64 `json:"norm_sum"`
-	// Best is the best mean dice so far, of epoch BestEpoch (from 1, 0 for none yet), and BestLoss the loss then, which decides between
-	// equals. Stale is the number of epochs since.
-	Best      float64 `json:"best"`
-	BestLoss  float64 `json:"best_loss"`
-	BestEpoch int     `json:"best_epoch"`
-	Stale     int     `json:"stale"`
+	// BestEpoch is the one whose validation is the best so far (from 1, 0 for none yet), and Stale the number of epochs since.
+	BestEpoch int `json:"best_epoch"`
+	Stale     int `json:"stale"`
 	// History has an entry for each epoch done.
 	History []Epoch `json:"history"`
 }

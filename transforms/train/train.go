@@ -1,6 +1,8 @@
-// Package train trains a segmenter: an ONNX model and labelled volumes in, the model with better weights out.
+// Package train trains a network of one of the method's two stages, a segmenter or a classifier: an ONNX model and labelled samples
+// in, the model with better weights out.
 //
-// The loop (Run) is pure: it knows no Beam, no bucket and no flag. Its Beam wrapper stands in dofn.go.
+// The loop (Run) is the same for both, and pure: it knows no Beam, no bucket and no flag. What differs is a Stage. The Beam wrapper
+// stands in dofn.go.
 //
 // Invariants:
 //   - All that decides how training goes on must be in a Checkpoint, so that a run that is killed and resumed ends with
@@ -23,41 +25,24 @@ import (
 
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/models"
-	"github.com/cspine/cspine/models/onnx"
 )
 
-// Levels is the number of a segmenter's output channels, C1 to C7.
+// Levels is the number of vertebrae, C1 to C7.
 const Levels = volume.Levels
 
-// Sample is one study to learn from, or to be measured on. Its slices belong to whoever got it.
-type Sample struct {
-	// Study names it in errors.
-	Study string
-	// Shape is rows, columns, slices.
-	Shape [3]int
-	// Volume has the grey values.
-	Volume []uint8
-	// Labels has 0 for background, 1 to 7 for C1 to C7, for each of the volume's voxels. Others count as background.
-	Labels []uint8
+// Matter is what is trained on: a stage, and samples of it.
+type Matter[S any] struct {
+	Stage Stage[S]
+	// Train is what is learned from. Valid, which may be nil, is what is measured on; its epochs should all be equal.
+	Train, Valid Samples[S]
 }
 
-// Samples is a set of studies in an order that each epoch has of its own.
-type Samples interface {
-	// Len is the number of samples of an epoch.
-	Len() int
-	// Epoch yields an epoch's samples from the skip-th on. Equal arguments must give equal samples, augmentation included.
-	// The first error ends it.
-	Epoch(ctx context.Context, epoch, skip int) iter.Seq2[Sample, error]
-}
-
-// Job is what Run does.
+// Job is what Run does, whatever the stage.
 type Job struct {
 	// Model is the ONNX file that training starts from.
 	Model  []byte
 	Engine models.TrainingEngine
-	Config Config
-	// Train is what is learned from. Valid, which may be nil, is what is measured on; its epochs should all be equal.
-	Train, Valid Samples
+	Loop   Loop
 	// Threads bounds the engine; 0 means all. It changes no result.
 	Threads int
 	// Resume is where to go on, nil at the start. Best is the best checkpoint so far, where Resume names one
@@ -108,8 +93,8 @@ const (
 
 // Run trains until the configuration's last epoch, or until patience ends. When ctx ends it saves a checkpoint, unless nothing
 // happened since the last, and returns an error that wraps ErrInterrupted.
-func Run(ctx context.Context, job Job) (Result, error) {
-	r, err := newRun(ctx, job)
+func Run[S any](ctx context.Context, job Job, matter Matter[S]) (Result, error) {
+	r, err := newRun(ctx, job, matter)
 	if err != nil {
 		return Result{}, err
 	}
@@ -132,13 +117,13 @@ func Run(ctx context.Context, job Job) (Result, error) {
 }
 
 // run is Run under way.
-type run struct {
+type run[S any] struct {
 	job      Job
-	cfg      Config
+	matter   Matter[S]
+	loop     Loop
 	trainer  models.Trainer
 	schedule schedule
 	steps    int // updates of an epoch
-	batch    batch
 
 	progress Progress
 	average  *average             // nil unless the configuration asks for one
@@ -148,78 +133,57 @@ type run struct {
 	savedAt  time.Time
 }
 
-func newRun(ctx context.Context, job Job) (*run, error) {
-	r := &run{job: job, cfg: job.Config, savedAt: time.Now(), saved: -1}
-	if err := r.cfg.Check(); err != nil {
+func newRun[S any](ctx context.Context, job Job, matter Matter[S]) (*run[S], error) {
+	r := &run[S]{job: job, matter: matter, loop: job.Loop, savedAt: time.Now(), saved: -1}
+	if err := r.loop.Check(); err != nil {
 		return nil, err
 	}
-	size := r.cfg.Batch * r.cfg.Accumulate
-	r.steps = job.Train.Len() / size
-	if r.cfg.Steps > 0 {
-		r.steps = min(r.steps, r.cfg.Steps)
+	size := r.loop.Batch * r.loop.Accumulate
+	r.steps = matter.Train.Len() / size
+	if r.loop.Steps > 0 {
+		r.steps = min(r.steps, r.loop.Steps)
 	}
 	if r.steps == 0 {
-		return nil, &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("%d studies to train on, and an update takes %d", job.Train.Len(), size),
+		return nil, &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("%d samples to train on, and an update takes %d", matter.Train.Len(), size),
 			Remedy: "lower Batch or Accumulate, or prepare more studies"}
 	}
-	r.schedule = r.cfg.schedule(r.steps)
+	r.schedule = r.loop.schedule(r.steps)
 	info, err := models.Info(job.Model)
 	if err != nil {
 		return nil, err
 	}
-	shape, output, err := ports(info, r.cfg)
+	ports, err := matter.Stage.Ports(info, r.loop.Batch)
 	if err != nil {
 		return nil, err
 	}
-	r.batch = newBatch(r.cfg.Batch, shape[1], [3]int{shape[2], shape[3], shape[4]})
-	loss := r.cfg.loss(output)
-	r.batch.terms = len(loss.Terms)
-	r.trainer, err = job.Engine.CompileTraining(ctx, job.Model, models.TrainingOptions{InputShapes: [][]int{shape}, Loss: loss,
-		AdamW: r.cfg.adamW(), Precision: models.Precision(r.cfg.Precision), Threads: job.Threads, Seed: r.cfg.Seed})
+	r.trainer, err = job.Engine.CompileTraining(ctx, job.Model, models.TrainingOptions{InputShapes: [][]int{ports.Input}, Loss: ports.Loss,
+		AdamW: r.loop.adamW(), Precision: models.Precision(r.loop.Precision), Threads: job.Threads, Seed: r.loop.Seed})
 	if err != nil {
 		return nil, err
 	}
-	if out := r.trainer.Outputs(); len(out) != 1 || !slices.Equal(out[0].Shape, []int{shape[0], Levels, shape[2], shape[3], shape[4]}) {
+	var outputs [][]int
+	for _, port := range r.trainer.Outputs() {
+		outputs = append(outputs, port.Shape)
+	}
+	if !slices.EqualFunc(outputs, ports.Outputs, slices.Equal[[]int]) {
 		r.trainer.Close()
-		return nil, &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("the model's outputs are %v, expected one of %d levels in the input's size", out, Levels)}
+		return nil, &models.Error{Code: models.CodePorts, Detail: fmt.Sprintf("for an input of %v the model's outputs are %v, expected %v", ports.Input, outputs, ports.Outputs)}
 	}
 	return r, nil
 }
 
-// ports returns the shape that the model's input takes in training, and the name of its output.
-func ports(info onnx.Info, cfg Config) (shape []int, output string, err error) {
-	refuse := func() ([]int, string, error) {
-		return nil, "", &models.Error{Code: models.CodePorts,
-			Detail: fmt.Sprintf("a segmenter has one input [N, 1 or 3, rows, columns, slices] and one output [N, %d, rows, columns, slices]; this has inputs %v and outputs %v", Levels, info.Inputs, info.Outputs),
-			Remedy: "give another model; 'cspine model build' makes one"}
-	}
-	if len(info.Inputs) != 1 || len(info.Outputs) != 1 || len(info.Inputs[0].Shape) != 5 {
-		return refuse()
-	}
-	shape = []int{cfg.Batch, 0, cfg.Size, cfg.Size, cfg.Size}
-	for i, d := range info.Inputs[0].Shape[1:] {
-		switch {
-		case i == 0 && d != 1 && d != 3:
-			return refuse()
-		case d > 0:
-			shape[i+1] = int(d)
-		}
-	}
-	return shape, info.Outputs[0].Name, nil
-}
-
 // restore puts the run where its checkpoint was taken.
-func (r *run) restore() error {
-	if r.cfg.Average.Decay > 0 {
-		r.average = &average{decay: r.cfg.Average.Decay}
+func (r *run[S]) restore() error {
+	if r.loop.Average.Decay > 0 {
+		r.average = &average{decay: r.loop.Average.Decay}
 	}
 	c := r.job.Resume
 	if c == nil {
 		return r.startAverage()
 	}
-	if c.Progress.Steps != r.steps || c.Progress.Samples != r.job.Train.Len() || (c.Average == nil) != (r.average == nil) {
-		return &models.Error{Code: CodeResume, Detail: fmt.Sprintf("the checkpoint is of %d studies and %d steps an epoch, this training has %d and %d",
-			c.Progress.Samples, c.Progress.Steps, r.job.Train.Len(), r.steps), Remedy: "start this training anew"}
+	if c.Progress.Steps != r.steps || c.Progress.Samples != r.matter.Train.Len() || (c.Average == nil) != (r.average == nil) {
+		return &models.Error{Code: CodeResume, Detail: fmt.Sprintf("the checkpoint is of %d samples and %d steps an epoch, this training has %d and %d",
+			c.Progress.Samples, c.Progress.Steps, r.matter.Train.Len(), r.steps), Remedy: "start this training anew"}
 	}
 	if err := r.trainer.SetState(c.State); err != nil {
 		return err
@@ -245,8 +209,8 @@ func (r *run) restore() error {
 }
 
 // startAverage lets the average begin at the initial weights.
-func (r *run) startAverage() error {
-	r.progress.Steps, r.progress.Samples = r.steps, r.job.Train.Len()
+func (r *run[S]) startAverage() error {
+	r.progress.Steps, r.progress.Samples = r.steps, r.matter.Train.Len()
 	if r.average == nil {
 		return nil
 	}
@@ -256,17 +220,17 @@ func (r *run) startAverage() error {
 }
 
 // finished tells whether no epoch is left.
-func (r *run) finished() bool {
-	return r.progress.Epoch >= r.cfg.Epochs || r.cfg.Patience > 0 && r.progress.Stale >= r.cfg.Patience && r.progress.Step == 0
+func (r *run[S]) finished() bool {
+	return r.progress.Epoch >= r.loop.Epochs || r.loop.Patience > 0 && r.progress.Stale >= r.loop.Patience && r.progress.Step == 0
 }
 
 // epoch goes on with the epoch under way to its end.
-func (r *run) epoch(ctx context.Context) error {
+func (r *run[S]) epoch(ctx context.Context) error {
 	start := time.Now()
-	size := r.cfg.Batch * r.cfg.Accumulate
-	next, stop := iter.Pull2(r.job.Train.Epoch(ctx, r.progress.Epoch, r.progress.Step*size))
+	size := r.loop.Batch * r.loop.Accumulate
+	next, stop := iter.Pull2(r.matter.Train.Epoch(ctx, r.progress.Epoch, r.progress.Step*size))
 	defer stop()
-	samples := make([]Sample, size)
+	samples := make([]S, size)
 	for r.progress.Step < r.steps {
 		err := ctx.Err()
 		if err == nil {
@@ -292,7 +256,7 @@ func (r *run) epoch(ctx context.Context) error {
 	return r.endEpoch(ctx, start)
 }
 
-func read(next func() (Sample, error, bool), samples []Sample) error {
+func read[S any](next func() (S, error, bool), samples []S) error {
 	for i := range samples {
 		s, err, ok := next()
 		if !ok {
@@ -307,20 +271,21 @@ func read(next func() (Sample, error, bool), samples []Sample) error {
 }
 
 // update takes one step of the optimiser.
-func (r *run) update(ctx context.Context, samples []Sample) error {
+func (r *run[S]) update(ctx context.Context, samples []S) error {
 	var sum float64
-	for part := range slices.Chunk(samples, r.cfg.Batch) {
-		if err := r.batch.fill(part, r.cfg.mix(r.progress.Draws)); err != nil {
+	for part := range slices.Chunk(samples, r.loop.Batch) {
+		batch, err := r.matter.Stage.Fill(part, r.loop.mix(r.progress.Draws))
+		if err != nil {
 			return err
 		}
-		loss, err := r.trainer.Gradients(ctx, r.batch.Batch)
+		loss, err := r.trainer.Gradients(ctx, batch)
 		if err != nil {
 			return fmt.Errorf("train: step %d: %w", r.progress.Updates+1, err)
 		}
 		r.progress.Draws++
 		sum += float64(loss)
 	}
-	loss := sum / float64(r.cfg.Accumulate)
+	loss := sum / float64(r.loop.Accumulate)
 	if !finite(loss) {
 		return r.diverged("loss", loss)
 	}
@@ -338,33 +303,33 @@ func (r *run) update(ctx context.Context, samples []Sample) error {
 	p.LossSum += loss
 	p.NormSum += norm
 	r.recent.add(loss)
-	if r.average != nil && p.Updates%int64(r.cfg.Average.Every) == 0 {
+	if r.average != nil && p.Updates%int64(r.loop.Average.Every) == 0 {
 		s, err := r.trainer.State()
 		if err != nil {
 			return err
 		}
-		r.average.add(s.Weights, p.Updates/int64(r.cfg.Average.Every))
+		r.average.add(s.Weights, p.Updates/int64(r.loop.Average.Every))
 	}
 	if r.job.Hooks.Step != nil {
-		r.job.Hooks.Step(StepInfo{Epoch: p.Epoch + 1, Epochs: r.cfg.Epochs, Step: p.Step, Steps: r.steps, Updates: p.Updates,
+		r.job.Hooks.Step(StepInfo{Epoch: p.Epoch + 1, Epochs: r.loop.Epochs, Step: p.Step, Steps: r.steps, Updates: p.Updates,
 			Samples: len(samples), Loss: loss, MeanLoss: r.recent.mean(), Rate: rate, Norm: norm})
 	}
 	return nil
 }
 
-func (r *run) diverged(what string, value float64) error {
+func (r *run[S]) diverged(what string, value float64) error {
 	return &models.Error{Code: CodeDiverged, Detail: fmt.Sprintf("the %s is %g at step %d", what, value, r.progress.Updates+1),
 		Remedy: "lower the learning rate, set ClipNorm or a longer warmup"}
 }
 
 // endEpoch measures the epoch that ends, and saves.
-func (r *run) endEpoch(ctx context.Context, start time.Time) error {
+func (r *run[S]) endEpoch(ctx context.Context, start time.Time) error {
 	p := &r.progress
 	e := Epoch{Epoch: p.Epoch + 1, Updates: p.Updates, Rate: r.schedule.rate(p.Updates - 1),
 		Loss: p.LossSum / float64(r.steps), Norm: p.NormSum / float64(r.steps)}
-	last := e.Epoch == r.cfg.Epochs
+	last := e.Epoch == r.loop.Epochs
 	best := false
-	if r.job.Valid != nil && r.job.Valid.Len() > 0 && (last || e.Epoch%r.cfg.Validate.Every == 0) {
+	if r.matter.Valid != nil && r.matter.Valid.Len() > 0 && (last || e.Epoch%r.loop.Validate.Every == 0) {
 		v, err := r.validate(ctx)
 		if ctx.Err() != nil {
 			return r.interrupted(ctx)
@@ -373,11 +338,10 @@ func (r *run) endEpoch(ctx context.Context, start time.Time) error {
 			return err
 		}
 		e.Validation = v
-		// While nothing is found yet, dice are all 0 and the loss still falls.
-		best = p.BestEpoch == 0 || v.Mean > p.Best || v.Mean == p.Best && v.Loss < p.BestLoss
-		p.Stale += r.cfg.Validate.Every
+		best = p.BestEpoch == 0 || v.Better(p.History[p.BestEpoch-1].Validation)
+		p.Stale += r.loop.Validate.Every
 		if best {
-			p.Best, p.BestLoss, p.BestEpoch, p.Stale = v.Mean, v.Loss, e.Epoch, 0
+			p.BestEpoch, p.Stale = e.Epoch, 0
 		}
 	}
 	e.Best = best
@@ -402,7 +366,7 @@ func (r *run) endEpoch(ctx context.Context, start time.Time) error {
 }
 
 // weights returns a copy of what would be exported now.
-func (r *run) weights() (map[string][]float32, error) {
+func (r *run[S]) weights() (map[string][]float32, error) {
 	if r.average != nil {
 		return cloneWeights(r.average.weights), nil
 	}
@@ -411,12 +375,12 @@ func (r *run) weights() (map[string][]float32, error) {
 }
 
 // due tells whether it is time for a checkpoint inside an epoch.
-func (r *run) due() bool {
-	k := r.cfg.Checkpoint
+func (r *run[S]) due() bool {
+	k := r.loop.Checkpoint
 	return k.Steps > 0 && r.progress.Updates-r.saved >= int64(k.Steps) || k.Minutes > 0 && time.Since(r.savedAt).Minutes() >= k.Minutes
 }
 
-func (r *run) save(ctx context.Context, best bool) error {
+func (r *run[S]) save(ctx context.Context, best bool) error {
 	r.saved, r.savedAt = r.progress.Updates, time.Now()
 	if r.job.Hooks.Save == nil {
 		return nil
@@ -436,7 +400,7 @@ func (r *run) save(ctx context.Context, best bool) error {
 }
 
 // interrupted saves what is not saved yet.
-func (r *run) interrupted(ctx context.Context) error {
+func (r *run[S]) interrupted(ctx context.Context) error {
 	err := fmt.Errorf("%w at step %d: %w", ErrInterrupted, r.progress.Updates, context.Cause(ctx))
 	if r.progress.Updates == max(r.saved, 0) {
 		return err

@@ -16,8 +16,8 @@ import (
 )
 
 // testConfig is small, and uses everything that a checkpoint must keep.
-func testConfig() Config {
-	c := Default()
+func testConfig() SegmenterConfig {
+	c := DefaultSegmenter()
 	c.Batch, c.Accumulate, c.Epochs, c.Size = 2, 2, 4, side
 	c.Optimizer.Rate, c.Schedule.Warmup, c.Mixup = 0.05, 3, 0.5
 	c.Average = AverageConfig{Decay: 0.9, Every: 2}
@@ -25,8 +25,17 @@ func testConfig() Config {
 	return c
 }
 
-func testJob(c Config) Job {
-	return Job{Model: tiny, Engine: voxelEngine{}, Config: c, Train: phantoms{n: 21, seed: 1, augment: true}, Valid: phantoms{n: 5, seed: 100}}
+// segmenterJob is all that Run is given.
+type segmenterJob struct {
+	Job
+	Matter[Sample]
+}
+
+func (j segmenterJob) run(ctx context.Context) (Result, error) { return Run(ctx, j.Job, j.Matter) }
+
+func testJob(c SegmenterConfig) segmenterJob {
+	return segmenterJob{Job{Model: tiny, Engine: voxelEngine{}, Loop: c.Loop},
+		Matter[Sample]{Segmenter(c), phantoms{n: 21, seed: 1, augment: true}, phantoms{n: 5, seed: 100}}}
 }
 
 // kept is what a store would hold: checkpoints that no later change of the run's memory can reach.
@@ -44,7 +53,7 @@ func (k *kept) save(_ context.Context, c *Checkpoint, best bool) error {
 func TestTrainingLearns(t *testing.T) {
 	c := testConfig()
 	c.Epochs = 40
-	r, err := Run(t.Context(), testJob(c))
+	r, err := testJob(c).run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,17 +85,19 @@ func withoutClock(history []Epoch) []Epoch {
 
 // A run that dies at any batch and goes on from what was saved ends where an undisturbed one does: weights and all that is told of it.
 func TestAResumedRunEndsWithTheSameWeights(t *testing.T) {
-	for name, change := range map[string]func(*Config){
-		"averaged weights": func(*Config) {},
-		"raw weights":      func(c *Config) { c.Average.Decay = 0 },
-		"restarts":         func(c *Config) { c.Schedule.Kind, c.Schedule.RestartEpochs, c.Schedule.RestartFactor = Restarts, 1, 2 },
-		"patience":         func(c *Config) { c.Patience, c.Optimizer.Rate = 1, 1e-4 },
-		"rare validation":  func(c *Config) { c.Validate.Every = 3 },
+	for name, change := range map[string]func(*SegmenterConfig){
+		"averaged weights": func(*SegmenterConfig) {},
+		"raw weights":      func(c *SegmenterConfig) { c.Average.Decay = 0 },
+		"restarts": func(c *SegmenterConfig) {
+			c.Schedule.Kind, c.Schedule.RestartEpochs, c.Schedule.RestartFactor = Restarts, 1, 2
+		},
+		"patience":        func(c *SegmenterConfig) { c.Patience, c.Optimizer.Rate = 1, 1e-4 },
+		"rare validation": func(c *SegmenterConfig) { c.Validate.Every = 3 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := testConfig()
 			change(&c)
-			want, err := Run(t.Context(), testJob(c))
+			want, err := testJob(c).run(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +113,7 @@ func TestAResumedRunEndsWithTheSameWeights(t *testing.T) {
 }
 
 // dieOften runs a training that dies after each so many batches that none before it got to.
-func dieOften(t *testing.T, c Config, every int64) (Result, int) {
+func dieOften(t *testing.T, c SegmenterConfig, every int64) (Result, int) {
 	t.Helper()
 	death := errors.New("killed")
 	var store kept
@@ -120,7 +131,7 @@ func dieOften(t *testing.T, c Config, every int64) (Result, int) {
 			}
 			return nil
 		}}
-		r, err := Run(t.Context(), job)
+		r, err := job.run(t.Context())
 		if err == nil {
 			return r, deaths
 		}
@@ -136,7 +147,7 @@ func dieOften(t *testing.T, c Config, every int64) (Result, int) {
 func TestAnInterruptedRunSavesAndGoesOn(t *testing.T) {
 	c := testConfig()
 	c.Checkpoint = CheckpointConfig{}
-	want, err := Run(t.Context(), testJob(c))
+	want, err := testJob(c).run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +161,7 @@ func TestAnInterruptedRunSavesAndGoesOn(t *testing.T) {
 				cancel()
 			}
 		}
-		_, err := Run(ctx, job)
+		_, err := job.run(ctx)
 		if !errors.Is(err, ErrInterrupted) || !errors.Is(err, context.Canceled) {
 			t.Fatalf("interrupted at %d: %v", stop, err)
 		}
@@ -159,7 +170,7 @@ func TestAnInterruptedRunSavesAndGoesOn(t *testing.T) {
 		}
 		job = testJob(c)
 		job.Resume, job.Best = store.last, store.best
-		got, err := Run(t.Context(), job)
+		got, err := job.run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,8 +179,8 @@ func TestAnInterruptedRunSavesAndGoesOn(t *testing.T) {
 }
 
 func TestSeedAndOnlySeedChangesTheCourse(t *testing.T) {
-	run := func(c Config) Result {
-		r, err := Run(t.Context(), testJob(c))
+	run := func(c SegmenterConfig) Result {
+		r, err := testJob(c).run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +204,7 @@ func TestBestEpochIsTheResult(t *testing.T) {
 	var store kept
 	job := testJob(c)
 	job.Hooks.Save = store.save
-	r, err := Run(t.Context(), job)
+	r, err := job.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,8 +214,8 @@ func TestBestEpochIsTheResult(t *testing.T) {
 			best = i
 		}
 	}
-	if r.Progress.BestEpoch != best+1 || r.Progress.Best != r.Progress.History[best].Validation.Mean || !r.Progress.History[best].Best {
-		t.Errorf("best epoch %d, dice %g; want %d", r.Progress.BestEpoch, r.Progress.Best, best+1)
+	if r.Progress.BestEpoch != best+1 || !r.Progress.History[best].Best {
+		t.Errorf("best epoch %d, want %d", r.Progress.BestEpoch, best+1)
 	}
 	equalWeights(t, store.best.State.Weights, r.Weights)
 	if store.best.Progress.Epoch != best+1 {
@@ -218,7 +229,7 @@ func TestWithoutHeldOutStudiesTheLastEpochIsTheResult(t *testing.T) {
 	var store kept
 	job := testJob(c)
 	job.Valid, job.Hooks.Save = nil, store.save
-	r, err := Run(t.Context(), job)
+	r, err := job.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +242,7 @@ func TestWithoutHeldOutStudiesTheLastEpochIsTheResult(t *testing.T) {
 func TestPatienceEndsTraining(t *testing.T) {
 	c := testConfig()
 	c.Epochs, c.Patience, c.Optimizer.Rate, c.Schedule.MinRate, c.Optimizer.WeightDecay = 50, 3, 1e-30, 0, 0
-	r, err := Run(t.Context(), testJob(c))
+	r, err := testJob(c).run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +259,7 @@ func TestAnEpochsUpdates(t *testing.T) {
 		c.Batch, c.Accumulate, c.Steps, c.Epochs = k.batch, k.accumulate, k.limit, 1
 		job := testJob(c)
 		job.Train = phantoms{n: k.samples}
-		r, err := Run(t.Context(), job)
+		r, err := job.run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,24 +271,24 @@ func TestAnEpochsUpdates(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	for name, k := range map[string]struct {
-		change func(*Job)
+		change func(*segmenterJob)
 		code   string
 	}{
-		"no model":        {func(j *Job) { j.Model = []byte("nothing") }, models.CodeNotONNX},
-		"too few studies": {func(j *Job) { j.Train = phantoms{n: 3} }, CodeSamples},
-		"wrong size":      {func(j *Job) { j.Train = cubes{phantoms{n: 9}} }, CodeSamples},
-		"no finite loss":  {func(j *Job) { j.Engine = voxelEngine{infinite: 5} }, CodeDiverged},
-		"another training": {func(j *Job) {
+		"no model":        {func(j *segmenterJob) { j.Model = []byte("nothing") }, models.CodeNotONNX},
+		"too few studies": {func(j *segmenterJob) { j.Train = phantoms{n: 3} }, CodeSamples},
+		"wrong size":      {func(j *segmenterJob) { j.Train = cubes{phantoms{n: 9}} }, CodeSamples},
+		"no finite loss":  {func(j *segmenterJob) { j.Engine = voxelEngine{infinite: 5} }, CodeDiverged},
+		"another training": {func(j *segmenterJob) {
 			j.Resume = &Checkpoint{Average: map[string][]float32{}, Progress: Progress{Samples: 9, Steps: 5}}
 		}, CodeResume},
-		"the best is missing": {func(j *Job) {
+		"the best is missing": {func(j *segmenterJob) {
 			j.Resume = &Checkpoint{Average: map[string][]float32{}, Progress: Progress{Samples: 21, Steps: 5, Epoch: 2, BestEpoch: 1}}
 		}, CodeResume},
 	} {
 		t.Run(name, func(t *testing.T) {
 			job := testJob(testConfig())
 			k.change(&job)
-			_, err := Run(t.Context(), job)
+			_, err := job.run(t.Context())
 			var e *models.Error
 			if !errors.As(err, &e) || e.Code != k.code {
 				t.Errorf("%v, want code %s", err, k.code)
@@ -294,7 +305,7 @@ func TestNoCheckpointOfABrokenStep(t *testing.T) {
 	job := testJob(c)
 	job.Engine = voxelEngine{infinite: 7} // in update 4
 	job.Hooks.Save = store.save
-	if _, err := Run(t.Context(), job); err == nil || !strings.Contains(err.Error(), "step 4") {
+	if _, err := job.run(t.Context()); err == nil || !strings.Contains(err.Error(), "step 4") {
 		t.Fatal(err)
 	}
 	if store.last.Progress.Updates != 3 {
@@ -357,7 +368,7 @@ func TestSchedulesFollowPyTorch(t *testing.T) {
 }
 
 func TestScheduleOfAConfiguration(t *testing.T) {
-	c := Default()
+	c := DefaultSegmenter()
 	c.Epochs, c.Schedule.Warmup = 10, 5
 	s := c.schedule(20)
 	if got := s.rate(199); !(got > c.Schedule.MinRate && got < c.Schedule.MinRate*1.1) {
@@ -383,7 +394,7 @@ func TestDiceAndLossFollowTheMethod(t *testing.T) {
 		perLevel bool
 		want     float64
 	}{{"dice", false, ref.DiceLoss}, {"bce+dice", false, ref.BCEDiceLoss}, {"bce+dice", true, ref.PerLevelLoss}} {
-		c := Default()
+		c := DefaultSegmenter()
 		c.Loss.Kind, c.Loss.PerLevel = k.kind, k.perLevel
 		dice, loss := scores(ref.Probabilities, labels, c.loss("").Terms)
 		for level, want := range ref.Dice {
@@ -397,12 +408,12 @@ func TestDiceAndLossFollowTheMethod(t *testing.T) {
 	}
 }
 
-func TestBatches(t *testing.T) {
+func TestBatchesOfVolumes(t *testing.T) {
 	a := Sample{Shape: [3]int{1, 1, 3}, Volume: []uint8{0, 51, 255}, Labels: []uint8{0, 1, 7}}
 	b := Sample{Shape: [3]int{1, 1, 3}, Volume: []uint8{255, 0, 0}, Labels: []uint8{8, 2, 2}}
-	plain := newBatch(2, 3, [3]int{1, 1, 3})
-	plain.terms = 2
-	if err := plain.fill([]Sample{a, b}, mixing{}); err != nil {
+	room := newVolumes(2, 3, [3]int{1, 1, 3}, 2)
+	plain, err := room.fill([]Sample{a, b}, Mixing{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	const fifth = float32(51) / 255
@@ -418,8 +429,9 @@ func TestBatches(t *testing.T) {
 	if plain.Mixed != nil {
 		t.Error("an unmixed batch has a second target")
 	}
-	mixed := newBatch(2, 1, [3]int{1, 1, 3})
-	if err := mixed.fill([]Sample{a, b}, mixing{lambda: 0.75, order: []int{1, 0}}); err != nil {
+	room = newVolumes(2, 1, [3]int{1, 1, 3}, 1)
+	mixed, err := room.fill([]Sample{a, b}, Mixing{Lambda: 0.75, Order: []int{1, 0}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]float32{0.25, 0.75 * fifth, 0.75, 0.75, 0.25 * fifth, 0.25}, mixed.Inputs[0]); diff != "" {
@@ -431,13 +443,13 @@ func TestBatches(t *testing.T) {
 }
 
 func TestMixupIsDrawnByItsProbability(t *testing.T) {
-	c := Default()
+	c := DefaultSegmenter()
 	c.Batch, c.Mixup = 4, 0.3
 	n, sum := 0, 0.0
 	for i := range int64(4000) {
-		if m := c.mix(i); m.order != nil {
+		if m := c.mix(i); m.Order != nil {
 			n++
-			sum += float64(m.lambda)
+			sum += float64(m.Lambda)
 		}
 	}
 	if share := float64(n) / 4000; math.Abs(share-0.3) > 0.03 {
@@ -449,25 +461,25 @@ func TestMixupIsDrawnByItsProbability(t *testing.T) {
 }
 
 func TestImpossibleSettingsAreNamed(t *testing.T) {
-	for want, change := range map[string]func(*Config){
-		"Batch is 0":            func(c *Config) { c.Batch = 0 },
-		"Mixup is 2":            func(c *Config) { c.Mixup = 2 },
-		"Optimizer.Rate is NaN": func(c *Config) { c.Optimizer.Rate = math.NaN() },
-		"Optimizer.Rate is +Inf": func(c *Config) {
+	for want, change := range map[string]func(*SegmenterConfig){
+		"Batch is 0":            func(c *SegmenterConfig) { c.Batch = 0 },
+		"Mixup is 2":            func(c *SegmenterConfig) { c.Mixup = 2 },
+		"Optimizer.Rate is NaN": func(c *SegmenterConfig) { c.Optimizer.Rate = math.NaN() },
+		"Optimizer.Rate is +Inf": func(c *SegmenterConfig) {
 			c.Optimizer.Rate = math.Inf(1)
 		},
-		"Schedule.MinRate is 1": func(c *Config) { c.Schedule.MinRate = 1 },
-		`Loss.Kind is "focal"`:  func(c *Config) { c.Loss.Kind = "focal" },
-		"FlipRows is 3":         func(c *Config) { c.Augment.FlipRows = 3 },
-		`Precision is "f16"`:    func(c *Config) { c.Precision = "f16" },
+		"Schedule.MinRate is 1": func(c *SegmenterConfig) { c.Schedule.MinRate = 1 },
+		`Loss.Kind is "focal"`:  func(c *SegmenterConfig) { c.Loss.Kind = "focal" },
+		"FlipRows is 3":         func(c *SegmenterConfig) { c.Augment.FlipRows = 3 },
+		`Precision is "f16"`:    func(c *SegmenterConfig) { c.Precision = "f16" },
 	} {
-		c := Default()
+		c := DefaultSegmenter()
 		change(&c)
 		if err := c.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if err := Default().Check(); err != nil {
+	if err := DefaultSegmenter().Check(); err != nil {
 		t.Error(err)
 	}
 }

@@ -3,30 +3,25 @@ package train
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
-	"sync"
-
-	"github.com/cspine/cspine/models"
-	"github.com/cspine/cspine/transforms/score"
 )
 
-// Validation is how well held-out studies are segmented.
+// Validation is how good the answers for held-out studies are.
 type Validation struct {
 	Studies int `json:"studies"`
-	// Loss is the mean over studies of the loss that is trained for.
+	// Loss is what is trained for: of a segmenter the mean over studies, of a classifier over all answers together.
 	Loss float64 `json:"loss"`
-	// Dice is each level's, C1 to C7, and Mean their mean, both as means over studies.
-	Dice [Levels]float64 `json:"dice"`
-	Mean float64         `json:"mean_dice"`
-	// Interval is the 95 % confidence interval of Mean over studies; see score.Interval.
-	Interval [2]float64 `json:"interval"`
-	// PerStudy has each study's dice by level, in the order of the samples. A history does not keep it.
-	PerStudy [][Levels]float64 `json:"-"`
+	// One of the two is there, by the stage.
+	*SegmenterScore
+}
+
+// Better tells whether v is better than another of the same stage.
+func (v *Validation) Better(than *Validation) bool {
+	// While nothing is found yet, dice are all 0 and the loss still falls.
+	return v.Mean > than.Mean || v.Mean == than.Mean && v.Loss < than.Loss
 }
 
 // validate measures the weights that would be exported on all held-out studies.
-func (r *run) validate(ctx context.Context) (*Validation, error) {
+func (r *run[S]) validate(ctx context.Context) (*Validation, error) {
 	if r.average != nil {
 		raw, err := r.trainer.State()
 		if err != nil {
@@ -46,39 +41,40 @@ func (r *run) validate(ctx context.Context) (*Validation, error) {
 	return r.measure(ctx)
 }
 
-func (r *run) measure(ctx context.Context) (*Validation, error) {
-	v := &Validation{}
-	out := make([]float32, len(r.batch.target))
-	terms := r.cfg.loss("").Terms
-	var group []Sample
+// measure asks the network, as it stands, for all held-out samples.
+func (r *run[S]) measure(ctx context.Context) (*Validation, error) {
+	meter := r.matter.Stage.Meter(r.loop.Seed)
+	var outputs [][]float32
+	for _, port := range r.trainer.Outputs() {
+		outputs = append(outputs, make([]float32, port.Len()))
+	}
+	var group []S
 	flush := func() error {
 		n := len(group)
 		if n == 0 {
 			return nil
 		}
-		for len(group) < r.cfg.Batch {
+		for len(group) < r.loop.Batch {
 			group = append(group, group[n-1])
 		}
-		if err := r.batch.fill(group, mixing{}); err != nil {
+		batch, err := r.matter.Stage.Fill(group, Mixing{})
+		if err != nil {
 			return err
 		}
-		if err := r.trainer.Infer(ctx, r.batch.Inputs, [][]float32{out}); err != nil {
+		if err := r.trainer.Infer(ctx, batch.Inputs, outputs); err != nil {
 			return fmt.Errorf("train: validation: %w", err)
 		}
-		size := Levels * r.batch.voxels
-		for i, s := range group[:n] {
-			dice, loss := scores(out[i*size:][:size], s.Labels, terms)
-			v.PerStudy = append(v.PerStudy, dice)
-			v.Loss += loss
+		if err := meter.Add(group[:n], outputs); err != nil {
+			return fmt.Errorf("train: validation: %w", err)
 		}
 		group = group[:0]
 		return nil
 	}
-	for s, err := range r.job.Valid.Epoch(ctx, 0, 0) {
+	for s, err := range r.matter.Valid.Epoch(ctx, 0, 0) {
 		if err != nil {
 			return nil, fmt.Errorf("train: validation: %w", err)
 		}
-		if group = append(group, s); len(group) == r.cfg.Batch {
+		if group = append(group, s); len(group) == r.loop.Batch {
 			if err := flush(); err != nil {
 				return nil, err
 			}
@@ -87,76 +83,12 @@ func (r *run) measure(ctx context.Context) (*Validation, error) {
 	if err := flush(); err != nil {
 		return nil, err
 	}
-	v.sum(r.cfg.Seed)
+	v, err := meter.Validation()
+	if err != nil {
+		return nil, fmt.Errorf("train: validation: %w", err)
+	}
 	if !finite(v.Loss) {
 		return nil, r.diverged("validation's loss", v.Loss)
 	}
 	return v, nil
-}
-
-// sum makes the means of what each study has.
-func (v *Validation) sum(seed uint64) {
-	v.Studies = len(v.PerStudy)
-	if v.Studies == 0 {
-		return
-	}
-	n := float64(v.Studies)
-	means := make([]float64, v.Studies)
-	for i, d := range v.PerStudy {
-		for level, x := range d {
-			v.Dice[level] += x / n
-			means[i] += x / Levels
-		}
-		v.Mean += means[i] / n
-	}
-	v.Loss /= n
-	v.Interval = score.Interval(means, seed)
-}
-
-// scores returns a study's dice by level, and its loss. p is [7, voxels].
-func scores(p []float32, labels []uint8, terms []models.LossTerm) (dice [Levels]float64, loss float64) {
-	voxels := len(labels)
-	var sums [Levels]struct{ both, predicted, target, bce float64 }
-	withBCE := slices.ContainsFunc(terms, func(t models.LossTerm) bool { return t.Kind == models.BCE })
-	var all sync.WaitGroup
-	for level := range Levels {
-		all.Go(func() {
-			p, s, l := p[level*voxels:][:voxels], &sums[level], uint8(level+1)
-			dice[level] = score.Dice(p, labels, l)
-			var both, predicted, target, bce float64
-			for i, v := range p {
-				predicted += float64(v)
-				if labels[i] == l {
-					both += float64(v)
-					target++
-				}
-				if withBCE {
-					q := float64(v)
-					if labels[i] != l {
-						q = 1 - q
-					}
-					bce -= max(math.Log(q), -100)
-				}
-			}
-			s.both, s.predicted, s.target, s.bce = both, predicted, target, bce
-		})
-	}
-	all.Wait()
-	var both, predicted, target, bce float64
-	for _, s := range sums {
-		both, predicted, target, bce = both+s.both, predicted+s.predicted, target+s.target, bce+s.bce
-	}
-	for _, t := range terms {
-		switch t.Kind {
-		case models.Dice:
-			loss += float64(t.Weight) * (1 - (2*both+float64(t.Smooth))/(predicted+target+float64(t.Smooth)))
-		case models.DicePerChannel:
-			for _, s := range sums {
-				loss += float64(t.Weight) / Levels * (1 - (2*s.both+float64(t.Smooth))/(s.predicted+s.target+float64(t.Smooth)))
-			}
-		case models.BCE:
-			loss += float64(t.Weight) * bce / float64(Levels*voxels)
-		}
-	}
-	return dice, loss
 }
