@@ -6,6 +6,7 @@ import (
 
 	G "gorgonia.org/gorgonia"
 
+	"github.com/cspine/cspine/models/gorgonia/kernel"
 	"github.com/cspine/cspine/models/program"
 )
 
@@ -296,10 +297,65 @@ func (w *window) share(z, y, x int) float32 {
 	return 1 / float32(max(w.counted(0, z)*w.counted(1, y)*w.counted(2, x), 1))
 }
 
+// pairs tells whether windows are two wide, at most two high and deep, lie inside and do not overlap.
+func (w *window) pairs() bool {
+	return w.kernel[2] == 2 && max(w.kernel[0], w.kernel[1]) <= 2 && w.stride == w.kernel && w.dilation == [3]int{1, 1, 1} && w.pads == [3]int{} && w.inside()
+}
+
+// eachPair calls f for every row of outputs with the rows of inputs that it reads, of which those after the first may be nil.
+func (w *window) eachPair(out, in []float32, f func(out []float32, in [4][]float32)) {
+	for r := range w.out[0] * w.out[1] {
+		z, y := r/w.out[1]*w.kernel[0], r%w.out[1]*w.kernel[1]
+		var rows [4][]float32
+		for k := range w.kernel[0] * w.kernel[1] {
+			rows[k] = in[((z+k/w.kernel[1])*w.in[1]+y+k%w.kernel[1])*w.in[2]:][:w.in[2]]
+		}
+		f(out[r*w.out[2]:][:w.out[2]], rows)
+	}
+}
+
+// meanPairs adds in the order in which mean does.
+func meanPairs(out []float32, in [4][]float32, share float32) {
+	for k, row := range in {
+		row = row[:min(len(row), 2*len(out))]
+		for i := range out {
+			if len(row) < 2 {
+				break
+			}
+			if k == 0 {
+				out[i] = row[0] + row[1]
+			} else {
+				out[i] = out[i] + row[0] + row[1]
+			}
+			row = row[2:]
+		}
+	}
+	kernel.Affine(out, out, share, 0)
+}
+
+func spreadPairs(in [4][]float32, out []float32, share float32) {
+	first := in[0]
+	for i, v := range out {
+		v *= share
+		if pair := first[2*i:]; len(pair) >= 2 {
+			pair[0], pair[1] = v, v
+		}
+	}
+	clear(first[2*len(out):])
+	for _, row := range in[1:] {
+		copy(row, first)
+	}
+}
+
 func (w *window) mean(x *exec, out, in [][]float32) error {
 	n, m := size(w.in[:]), size(w.out[:])
+	pairs, share := w.pairs(), w.share(0, 0, 0)
 	x.workers.Do(w.planes, func(_, p int) {
 		from, to := in[0][p*n:][:n], out[0][p*m:][:m]
+		if pairs {
+			w.eachPair(to, from, func(out []float32, in [4][]float32) { meanPairs(out, in, share) })
+			return
+		}
 		w.each(func(o, z, y, x int) {
 			var sum float32
 			w.walk(z, y, x, func(i int) { sum += from[i] })
@@ -311,9 +367,14 @@ func (w *window) mean(x *exec, out, in [][]float32) error {
 
 func (w *window) meanGrad(x *exec, out, in [][]float32) error {
 	n, m := size(w.in[:]), size(w.out[:])
+	pairs, share := w.pairs(), w.share(0, 0, 0)
 	x.workers.Do(w.planes, func(_, p int) {
 		dx, dy := out[0][p*n:][:n], in[0][p*m:][:m]
 		clear(dx)
+		if pairs {
+			w.eachPair(dy, dx, func(out []float32, in [4][]float32) { spreadPairs(in, out, share) })
+			return
+		}
 		w.each(func(o, z, y, x int) {
 			g := dy[o] * w.share(z, y, x)
 			w.walk(z, y, x, func(i int) { dx[i] += g })
