@@ -70,7 +70,7 @@ func (c *Crops) ByPatient(edge int) (*Cases, error) {
 }
 
 func (c *Crops) cases(edge int, of func(int, *cropStudy) ([]item, int)) (*Cases, error) {
-	stored := c.set.Edge()
+	stored := c.set.edge
 	if edge == 0 {
 		edge = stored
 	}
