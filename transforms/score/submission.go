@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -215,4 +216,42 @@ func labelOf(label *int) int8 {
 		return load.Unknown
 	}
 	return int8(*label)
+}
+
+// WriteTruth writes train.csv, sorted by study. Unknown labels are empty fields.
+func WriteTruth(w io.Writer, truth Truth) error {
+	table := csv.NewWriter(w)
+	head := []string{"StudyInstanceUID", classify.TargetName(classify.PatientTarget)}
+	for level := range classify.PatientTarget {
+		head = append(head, classify.TargetName(level))
+	}
+	if err := table.Write(head); err != nil {
+		return fmt.Errorf("score: truth: %w", err)
+	}
+	for _, study := range slices.Sorted(maps.Keys(truth)) {
+		if err := checkName(study); err != nil {
+			return fmt.Errorf("score: truth: %w", err)
+		}
+		known := truth[study]
+		row := []string{study, field(known[classify.PatientTarget])}
+		for _, label := range known[:classify.PatientTarget] {
+			row = append(row, field(label))
+		}
+		if err := table.Write(row); err != nil {
+			return fmt.Errorf("score: truth: %w", err)
+		}
+	}
+	table.Flush()
+	if err := table.Error(); err != nil {
+		return fmt.Errorf("score: truth: %w", err)
+	}
+	return nil
+}
+
+// field is a label as train.csv has it.
+func field(label int8) string {
+	if label == load.Unknown {
+		return ""
+	}
+	return strconv.Itoa(int(label))
 }

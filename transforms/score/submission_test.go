@@ -150,6 +150,16 @@ func TestTruthIsTrainCSV(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	var out bytes.Buffer
+	if err := WriteTruth(&out, want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("StudyInstanceUID,patient_overall,C1,C2,C3,C4,C5,C6,C7\n1.2,1,0,1,0,0,0,0,0\n1.3,,0,,0,0,0,0,1\n", out.String()); diff != "" {
+		t.Errorf("written (-want +got):\n%s", diff)
+	}
+	if err := WriteTruth(&out, Truth{"": {}}); err == nil {
+		t.Error("a study without a name was written")
+	}
 	if _, err := ReadTruth(strings.NewReader("StudyInstanceUID,patient_overall,C1,C2,C3,C4,C5,C6,C7\n1.2,2,0,1,0,0,0,0,0\n")); err == nil ||
 		!strings.Contains(err.Error(), "line 2: patient_overall") {
 		t.Errorf("a label of 2: %v", err)
