@@ -55,20 +55,25 @@ func (w *sliceWork) pad(plane []uint8, edge int, repeat bool) {
 // line is a motion's pixels in a 3 x 3 window.
 type line [][2]int
 
-// lines are the lines that MotionBlur draws between two different pixels of the window, in both directions: a pixel three away has one
-// between, on the side that OpenCV's line takes.
+// lines are the lines that MotionBlur draws between two different pixels of the window, each as often as it is likely of 81: it draws two
+// columns, and where they are equal two different rows. Two pixels apart, the line's middle may lie half-way between two pixels; OpenCV
+// then takes the one towards its left end.
 var lines = func() (all []line) {
 	for from := range 9 {
-		for to := range 9 {
-			if from == to {
-				continue
+		for to := range from {
+			left, right := [2]int{from / 3, from % 3}, [2]int{to / 3, to % 3}
+			if left[1] > right[1] {
+				left, right = right, left
 			}
-			a, b := [2]int{from / 3, from % 3}, [2]int{to / 3, to % 3}
-			l := line{a}
-			if max(abs(a[0]-b[0]), abs(a[1]-b[1])) == 2 {
-				l = append(l, [2]int{between(a[0], b[0]), between(a[1], b[1])})
+			l := line{left}
+			if max(abs(left[0]-right[0]), right[1]-left[1]) == 2 {
+				l = append(l, [2]int{between(left[0], right[0]), between(left[1], right[1])})
 			}
-			all = append(all, append(l, b))
+			l = append(l, right)
+			all = append(all, l, l)
+			if left[1] == right[1] {
+				all = append(all, l)
+			}
 		}
 	}
 	return all
@@ -76,12 +81,12 @@ var lines = func() (all []line) {
 
 func abs(v int) int { return max(v, -v) }
 
-// between is half-way; a half is rounded towards where it goes.
+// between is half-way from a to b, or next to it on a's side.
 func between(a, b int) int {
 	if (a+b)%2 == 0 {
 		return (a + b) / 2
 	}
-	return b
+	return a
 }
 
 // motion replaces each pixel by the mean of a line about it, rounded half up.
