@@ -110,24 +110,27 @@ def conv_bn2(i, o, k=3, s=1, groups=1, act=nn.ReLU):
 
 
 class Block2(nn.Module):
-    def __init__(self, c):
+    def __init__(self, i, o, s):
         super().__init__()
-        self.a, self.b = conv_bn2(c, c), conv_bn2(c, c, act=None)
+        self.a, self.b = conv_bn2(i, o, s=s), conv_bn2(o, o, act=None)
+        self.down = nn.Identity() if i == o and s == 1 else nn.Sequential(*[nn.AvgPool2d(2, 2, ceil_mode=True)] * (s > 1), conv_bn2(i, o, 1, act=None))
 
     def forward(self, x):
-        return F.relu(self.b(self.a(x)) + x)
+        return F.relu(self.b(self.a(x)) + self.down(x))
 
 
-class SmallEncoder(nn.Sequential):
-    """A residual network for CPUs: 16 channels at half size to 128 at a sixteenth."""
+class SmallEncoder(nn.Module):
+    """models/nets' Small: a residual network for CPUs, which gives channels' means and maxima."""
 
-    def __init__(self, channels=6, widths=(16, 32, 64, 128)):
-        parts, c = [], channels
-        for k, o in enumerate(widths):
-            parts += [conv_bn2(c, o, s=2)] + ([Block2(o)] if k else [])
-            c = o
-        super().__init__(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.num_features = c
+    def __init__(self, channels=6, widths=(16, 16, 32, 64, 96)):
+        super().__init__()
+        self.stem = conv_bn2(channels, widths[0], s=2)
+        self.stages = nn.Sequential(*[Block2(i, o, 1 + (k > 0)) for k, (i, o) in enumerate(zip(widths, widths[1:]))])
+        self.num_features = 2 * widths[-1]
+
+    def forward(self, x):
+        x = self.stages(self.stem(x))
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
 
 
 class Classifier(nn.Module):

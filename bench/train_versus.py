@@ -5,8 +5,8 @@
 
 Cases: unet64-1, unet64-2 (a training step of the reference U-Net, five levels, 64³, batch 1 or 2: forward, dice, backward, AdamW),
 infer128 (inference at 128³, float32), lstm and lstm105 (a training step of the classifier's 2-layer bidirectional LSTM: 1280 features,
-hidden 256; batch 8 of 15 slices, batch 2 of 105), classifier (a training step of a small classifier of type 1: a residual encoder of
-16 to 128 channels, hidden 64, 8 vertebrae of 15 slices of 6x112²). Each side is a process of its own, which waits while the other works. Prints medians, the median
+hidden 256; batch 8 of 15 slices, batch 2 of 105), classifier (a training step of classifier-small of type 1: 8 vertebrae of 15
+slices of 6x112²; dropout makes the two losses differ a little). Each side is a process of its own, which waits while the other works. Prints medians, the median
 and range of the pairwise ratios PyTorch/cspine, both losses, and peak memory (VmHWM), as it is and above what the process had
 before it read the model (for PyTorch: after its imports). --against torch-channels-last and openvino are other opponents;
 the second only infers. Machines are noisy: quote the ratio. On a busy machine
@@ -35,7 +35,7 @@ def make(case, work):
         n, slices = (2, 105) if case == "lstm105" else (8, 15)
         x, t = torch.randn(n, slices, 1280), (torch.rand(n, slices, 1) < .3).float()
     elif case == "classifier":
-        m, loss = nets.Classifier(nets.SmallEncoder(), hidden=64), "bce_logits"
+        m, loss = nets.Classifier(nets.SmallEncoder(), hidden=128), "bce_logits"
         x, t = torch.rand(8, 15, 6, 112, 112), (torch.rand(8, 15) < .3).float()
     else:
         m = nets.UNet(nets.ResNet18d(5))

@@ -210,5 +210,5 @@ def cases():
         "net_slices": classification,
         "net_slices_folded": lambda: classification(folded=True),
         "net_vertebra": lambda: method(Vertebra(Next()), 3, 15, 16),
-        "net_patient": lambda: method(Patient(Residual()), 2, 105, 12, patient=True, edge=1e-6),
+        "net_patient": lambda: method(Patient(Residual()), 3, 21, 16, patient=True, edge=1e-6),
     }
