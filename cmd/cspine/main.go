@@ -128,7 +128,10 @@ Exit status of every command: 0 all good, 1 failed, 2 wrong usage,
 // its help where none of them is named.
 func asUsage(c *cobra.Command) {
 	path := c.CommandPath()
-	if c.HasSubCommands() {
+	for _, below := range c.Commands() {
+		asUsage(below)
+	}
+	if c.HasSubCommands() && c.RunE == nil {
 		c.Args = func(_ *cobra.Command, given []string) error {
 			if len(given) > 0 {
 				return usage("there is no command %q; see '%s --help'", given[0], path)
@@ -138,9 +141,6 @@ func asUsage(c *cobra.Command) {
 		c.RunE = func(c *cobra.Command, _ []string) error {
 			_ = c.Help()
 			return &exitError{code: exitUsage}
-		}
-		for _, below := range c.Commands() {
-			asUsage(below)
 		}
 		return
 	}

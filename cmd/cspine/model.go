@@ -304,16 +304,16 @@ type modelBuildFlags struct {
 func newModelBuild() *cobra.Command {
 	var b modelBuildFlags
 	var names []string
-	about := "Write a network with fresh weights as an ONNX file. The networks:\n"
+	about := "Write a network that finds vertebrae, with fresh weights, as an ONNX file. The networks:\n"
 	for _, n := range nets.Networks {
 		names = append(names, n.Name)
 		about += fmt.Sprintf("\n  %-12s %s", n.Name, n.About)
 	}
 	c := &cobra.Command{
-		Use:     "build NETWORK --out FILE",
+		Use:     "build NETWORK --out FILE | build classifier --out FILE",
 		Short:   "Write a network with fresh weights",
 		Long:    about + "\n\nThe same options and seed give the same bytes.",
-		Example: "  cspine model build unet-small --out unet.onnx --seed 1",
+		Example: "  cspine model build unet-small --out unet.onnx --seed 1\n  cspine model build classifier --type 1 --encoder small --out classifier.onnx",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, n := range nets.Networks {
@@ -321,7 +321,7 @@ func newModelBuild() *cobra.Command {
 					return b.build(c, n)
 				}
 			}
-			return usage("%q is not one of %s", args[0], strings.Join(names, ", "))
+			return usage("%q is not one of %s, classifier", args[0], strings.Join(names, ", "))
 		},
 	}
 	f := c.Flags()
@@ -331,6 +331,7 @@ func newModelBuild() *cobra.Command {
 	f.IntVar(&b.options.Channels, "channels", 0, "channels of the input (default: the network's own)")
 	f.IntVar(&b.options.Classes, "classes", 0, "classes of the output (default: the network's own)")
 	f.IntVar(&b.options.Blocks, "blocks", 0, "levels, where the network has a choice (default: the network's own)")
+	c.AddCommand(newModelBuildClassifier())
 	return c
 }
 

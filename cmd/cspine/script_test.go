@@ -23,7 +23,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			e.Vars = append(e.Vars, "MODELS="+models)
+			encoders, err := filepath.Abs("../../models/nets/testdata/encoders") // so are these
+			if err != nil {
+				return err
+			}
+			e.Vars = append(e.Vars, "MODELS="+models, "ENCODERS="+encoders)
 			e.Vars = append(e.Vars, "CSPINE_NATIVE_DIR="+os.Getenv("CSPINE_NATIVE_DIR"))
 			return nil
 		},
