@@ -43,7 +43,7 @@ type DoFn struct {
 
 // ProcessElement emits the study with the classifiers' answers.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Vertebrae, emit func(transforms.Classified), outcome func(artifacts.Row)) error {
-	_, store, err := f.Open(ctx)
+	store, err := transforms.SharedStore(ctx, f.Store)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ type VerdictFn struct {
 
 // ProcessElement emits the study with its verdict.
 func (f *VerdictFn) ProcessElement(ctx context.Context, c transforms.Classified, emit func(int, transforms.Answered), outcome func(artifacts.Row)) error {
-	_, store, err := f.Open(ctx)
+	store, err := transforms.SharedStore(ctx, f.Store)
 	if err != nil {
 		return err
 	}
