@@ -1,7 +1,6 @@
 package augment
 
 import (
-	"encoding/binary"
 	"math"
 	"sync"
 )
@@ -15,6 +14,7 @@ type sliceWork struct {
 	tones  [256]uint8
 	hole   hole
 	padded []uint8
+	two    [maxEdge*maxEdge + 512]uint16 // two planes side by side, and what may be read beyond
 	bends  [2][]float64
 }
 
@@ -153,16 +153,15 @@ func (w *sliceWork) resample(dst, src []uint8, edge int) {
 		copy(dst[(Planes-1)*n:], src[(Planes-1)*n:])
 		return
 	}
-	// The outermost pixels' neighbours have no weight, but are read: after the last plane there must be some.
-	w.padded = append(append(w.padded[:0], src[(Planes-1)*n:]...), nothing[:edge+1]...)
-	for plane := 0; plane < Planes-2; plane += 2 {
-		w.pair(dst[plane*n:][:n], dst[(plane+1)*n:][:n], src[plane*n:], src[(plane+1)*n:], edge, &w.tones)
+	for plane := 0; plane < Planes; plane += 2 {
+		tones := &w.tones
+		if plane == Planes-2 {
+			tones = &straight
+		}
+		w.interleave(src[plane*n:][:n], src[(plane+1)*n:][:n])
+		w.pair(dst[plane*n:][:n], dst[(plane+1)*n:][:n], edge, tones)
 	}
-	w.pair(dst[(Planes-2)*n:][:n], dst[(Planes-1)*n:][:n], src[(Planes-2)*n:], w.padded, edge, &straight)
 }
-
-// nothing is what lies beyond a slice's last plane.
-var nothing [maxEdge + 1]uint8
 
 var straight = func() (t [256]uint8) {
 	for i := range t {
@@ -171,19 +170,26 @@ var straight = func() (t [256]uint8) {
 	return t
 }()
 
-// pair makes two planes at a time, each in one half of a word: a sum of weights is 1<<16, so that 24 bits hold the result.
-func (w *sliceWork) pair(outA, outB, a, b []uint8, edge int, tonesB *[256]uint8) {
+// interleave puts two planes side by side, 16 bits a pixel. What lies beyond has no weight, but is read.
+func (w *sliceWork) interleave(a, b []uint8) {
+	two := w.two[:len(a)]
+	for i, v := range a {
+		two[i] = uint16(v) | uint16(b[i])<<8
+	}
+}
+
+// pair makes two planes at a time, each in one half of a word: the weights' sum is 1<<16, so that 24 bits hold the result.
+func (w *sliceWork) pair(outA, outB []uint8, edge int, tonesB *[256]uint8) {
 	const low, half = 0x000000ff_000000ff, 0x00008000_00008000
 	outA, outB = outA[:len(w.pixels)], outB[:len(w.pixels)]
-	below := edge + 2
+	two, tonesA, below := &w.two, &w.tones, edge&511
 	for k, p := range w.pixels {
 		at, right, down := int(p&0xffff), uint64(p>>16&0xff), uint64(p>>24)
-		fromA, fromB := a[at:at+below], b[at:at+below]
-		top := uint64(binary.LittleEndian.Uint16(fromA)) | uint64(binary.LittleEndian.Uint16(fromB))<<32
-		bottom := uint64(binary.LittleEndian.Uint16(fromA[edge:])) | uint64(binary.LittleEndian.Uint16(fromB[edge:]))<<32
-		top = (top&low)*(part-right) + (top>>8&low)*right
-		bottom = (bottom&low)*(part-right) + (bottom>>8&low)*right
+		a, b := uint64(two[at]), uint64(two[at+1])
+		c, d := uint64(two[at+below]), uint64(two[at+below+1])
+		top := (a|a<<24)&low*(part-right) + (b|b<<24)&low*right
+		bottom := (c|c<<24)&low*(part-right) + (d|d<<24)&low*right
 		v := top*(part-down) + bottom*down + half
-		outA[k], outB[k] = w.tones[uint8(v>>16)], tonesB[uint8(v>>48)]
+		outA[k], outB[k] = tonesA[uint8(v>>16)], tonesB[uint8(v>>48)]
 	}
 }
