@@ -5,8 +5,10 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/cspine/cspine/transforms/classify"
 	"github.com/cspine/cspine/transforms/crop"
 	"github.com/cspine/cspine/transforms/ingest"
+	"github.com/cspine/cspine/transforms/predict"
 	"github.com/cspine/cspine/transforms/resample"
 	"github.com/cspine/cspine/transforms/segment"
 	"github.com/cspine/cspine/transforms/shard"
@@ -20,6 +22,8 @@ type config struct {
 	Segment  segment.Model
 	Boxes    crop.BoxOptions
 	Shard    shard.Layout
+	Classify classify.Ensemble
+	Predict  predict.Options
 }
 
 func readConfig(path string) (config, error) {

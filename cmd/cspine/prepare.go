@@ -2,36 +2,25 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
-	"github.com/cspine/cspine/internal/source"
-	"github.com/cspine/cspine/models"
-	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
-	"github.com/cspine/cspine/transforms/ingest"
 	"github.com/cspine/cspine/transforms/manifest"
-	"github.com/cspine/cspine/transforms/segment"
 	"github.com/cspine/cspine/transforms/shard"
 )
 
 type prepareFlags struct {
-	task, data, store, segmenter, engine, precision, name, runner, config, pictures string
-
-	only      []string
-	beamFlags []string
-	json      bool
+	studyFlags
+	task string
 }
 
 func newPrepare() *cobra.Command {
@@ -60,22 +49,9 @@ some studies went into quarantine.`,
 	}
 	f := c.Flags()
 	f.StringVar(&p.task, "task", shard.Crops, "what to make: crops, or segmentation (volumes and label maps)")
-	f.StringVar(&p.data, "data", "", "folder or bucket URL of the studies")
-	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
-	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, several with commas between (their mean), 'bundled', or 'labels' to take segmentations/<study>.nii")
-	f.StringVar(&p.engine, "engine", "", "that runs the model: one of "+strings.Join(engines.Names(engines.Inference), ", ")+" (default auto)")
-	f.StringVar(&p.precision, "precision", "", "of the model's arithmetic: f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
-	f.StringVar(&p.name, "run", "", "name of the run and of its data set")
-	f.StringVar(&p.runner, "runner", "prism", "engine: prism (embedded), flink, dataflow or direct")
-	f.StringVar(&p.config, "config", "", "parameters, as TOML (see docs/operations.md)")
-	f.StringVar(&p.pictures, "pictures", "", "write a PNG of each study's volume, mask and crops to this folder")
-	f.StringSliceVar(&p.only, "study", nil, "only these studies (folder names)")
-	f.StringArrayVar(&p.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
-	f.BoolVar(&p.json, "json", false, "write the summary as JSON, no progress")
+	p.addTo(c, "name of the run and of its data set")
 	return c
 }
-
-var runName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func (p *prepareFlags) check() error {
 	switch p.task {
@@ -90,31 +66,7 @@ func (p *prepareFlags) check() error {
 	default:
 		return usage("--task %q is not one of %s, %s", p.task, shard.Crops, shard.Segmentations)
 	}
-	for _, f := range []struct{ flag, value, what string }{
-		{"--data", p.data, "where the studies lie"},
-		{"--store", p.store, "where artifacts are kept"},
-		{"--segmenter", p.segmenter, "an ONNX file, 'bundled' or 'labels'"},
-		{"--run", p.name, "a name for the data set"},
-	} {
-		if f.value == "" {
-			return usage("%s is missing: %s; see 'cspine prepare --help'", f.flag, f.what)
-		}
-	}
-	if !runName.MatchString(p.name) {
-		return usage("--run %q: use letters, digits, '.', '_' and '-'", p.name)
-	}
-	if p.precision != "" && !slices.Contains(models.Precisions, models.Precision(p.precision)) {
-		return usage("--precision %q is not one of %v", p.precision, models.Precisions)
-	}
-	if p.engine != "" && !slices.Contains(engines.Names(engines.Inference), p.engine) {
-		return usage("--engine %q is not one of %s", p.engine, strings.Join(engines.Names(engines.Inference), ", "))
-	}
-	for _, r := range pipelines.Runners {
-		if p.runner == r {
-			return nil
-		}
-	}
-	return usage("--runner %q is not one of %v", p.runner, pipelines.Runners)
+	return p.studyFlags.check("prepare")
 }
 
 func (p *prepareFlags) run(c *cobra.Command) error {
@@ -140,14 +92,15 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 		return err
 	}
 	opts := pipelines.PrepareOptions{
-		Site: site, Run: p.name, ID: time.Now().UTC().Format("20060102T150405.000Z"), Only: p.only,
+		Site: site, Run: p.name, ID: runID(), Only: p.only,
 		Ingest: cfg.Ingest, Resample: cfg.Resample, Model: model, Boxes: cfg.Boxes, Shard: cfg.Shard,
 	}
 	if opts.Shard.Buckets == 0 {
 		opts.Shard.Buckets = shard.Buckets(p.task, len(studies))
 	}
 	start := time.Now()
-	if err := p.watch(c.ErrOrStderr(), len(studies), opts.Shard.Buckets, func() error {
+	totals := map[string]int{"shard": opts.Shard.Buckets}
+	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PrepareSteps(p.task), len(studies), totals, func() error {
 		return pipelines.Run(ctx, p.runner, p.beamFlags, func(s beam.Scope) error {
 			if p.task == shard.Segmentations {
 				pipelines.PrepareSegmentation(s, opts)
@@ -162,81 +115,15 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())
 }
 
-func (p *prepareFlags) studies(ctx context.Context, data *source.Source) ([]string, error) {
-	all, err := ingest.Studies(ctx, data)
-	if err != nil {
-		return nil, err
-	}
-	studies := ingest.Select(all, p.only)
-	if len(studies) == 0 {
-		return nil, usage("--study %v: %s has %d studies, none of these", p.only, data, len(all))
-	}
-	return studies, nil
-}
-
-// model puts the segmenter's files into the store, where every worker finds them.
-func (p *prepareFlags) model(ctx context.Context, store *artifacts.Store, m segment.Model) (segment.Model, error) {
-	if p.segmenter == "labels" {
-		return segment.Model{}, nil
-	}
-	if p.precision != "" {
-		m.Precision = p.precision
-	}
-	if p.engine != "" {
-		m.Engine = p.engine
-	}
-	files, m, err := readSegmenter(p.segmenter, m)
-	if err != nil {
-		return m, err
-	}
-	for _, file := range files {
-		digest := artifacts.DigestOf(file)
-		m.Digests = append(m.Digests, digest.String())
-		if _, err := store.Stat(ctx, digest); err == nil {
-			continue // packing a model takes longer than asking
-		}
-		if _, err := store.Put(ctx, artifacts.Content{Data: file}); err != nil {
-			return m, err
-		}
-	}
-	return m, nil
-}
-
-// watch shows the progress of what the embedded runner does in this process.
-func (p *prepareFlags) watch(out io.Writer, studies, shards int, run func() error) error {
-	bars := newProgress(out, p.json)
-	steps := map[string]*stepProgress{}
-	names := pipelines.PrepareSteps(p.task)
-	for _, name := range names {
-		total := studies
-		if name == "shard" {
-			total = shards
-		}
-		steps[name] = bars.step(name, total)
-	}
-	counter := newStudyCounter(names, func(step string) { steps[step].add() })
-	stop := transforms.Observe(counter.observe)
-	err := run()
-	stop()
-	bars.done()
-	return err
-}
-
 func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.PrepareOptions, seconds float64) error {
-	file, err := store.GetNamed(ctx, manifest.Key(opts.Run, opts.ID))
-	if err != nil {
-		return fmt.Errorf("the run's manifest: %w", err)
-	}
-	rows, err := artifacts.ReadManifest(file)
+	rows, err := readRun(ctx, store, opts.Run, opts.ID)
 	if err != nil {
 		return err
 	}
 	s := summarise(rows, pipelines.PrepareSteps(p.task), seconds)
 	s.Run, s.Manifest, s.Dataset = opts.Run, manifest.Key(opts.Run, opts.ID), shard.Dir(opts.Run)
 	if p.json {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(s); err != nil {
+		if err := writeJSON(out, s); err != nil {
 			return err
 		}
 	} else {
@@ -252,6 +139,18 @@ func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artif
 	}
 	return nil
 }
+
+// readRun returns what a run did.
+func readRun(ctx context.Context, store *artifacts.Store, run, id string) ([]artifacts.Row, error) {
+	file, err := store.GetNamed(ctx, manifest.Key(run, id))
+	if err != nil {
+		return nil, fmt.Errorf("the run's manifest: %w", err)
+	}
+	return artifacts.ReadManifest(file)
+}
+
+// runID names a run begun now among those of its name.
+func runID() string { return time.Now().UTC().Format("20060102T150405.000Z") }
 
 // absolute makes a local path absolute, since a worker may have another working directory.
 func absolute(location string) string {

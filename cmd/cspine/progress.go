@@ -10,6 +10,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
+
+	"github.com/cspine/cspine/transforms"
 )
 
 // progress shows how far each step is: bars on a terminal, a plain line now and then elsewhere.
@@ -85,6 +87,25 @@ func (s *stepProgress) set(n int) {
 		s.shown, s.closed = now, n >= s.total
 		fmt.Fprintf(s.p.out, "%-9s %d/%d  %s\n", s.name, n, s.total, now.Sub(s.start).Round(100*time.Millisecond))
 	}
+}
+
+// watchSteps shows the progress of what the embedded runner does in this process: of each step the studies, or as much as totals says.
+func watchSteps(out io.Writer, quiet bool, names []string, studies int, totals map[string]int, run func() error) error {
+	bars := newProgress(out, quiet)
+	steps := map[string]*stepProgress{}
+	for _, name := range names {
+		total, ok := totals[name]
+		if !ok {
+			total = studies
+		}
+		steps[name] = bars.step(name, total)
+	}
+	counter := newStudyCounter(names, func(step string) { steps[step].add() })
+	stop := transforms.Observe(counter.observe)
+	err := run()
+	stop()
+	bars.done()
+	return err
 }
 
 // done ends the display. Steps that did not reach their total stay as they are.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"text/tabwriter"
 
@@ -31,6 +33,8 @@ type summary struct {
 	Steps       []stepSummary `json:"steps"`
 	Quarantine  []refused     `json:"quarantine"`
 	Warnings    []refused     `json:"warnings"`
+	// Empty are the studies in which a prediction found no vertebra.
+	Empty []refused `json:"no_vertebra,omitempty"`
 }
 
 type stepSummary struct {
@@ -38,7 +42,10 @@ type stepSummary struct {
 	Hits    int     `json:"hits"`
 	Misses  int     `json:"misses"`
 	Seconds float64 `json:"seconds"` // summed over everything computed, so it may exceed the run's time
-	Stored  int64   `json:"bytes_stored"`
+	Studies int     `json:"studies"` // in which something was computed
+	// PerStudy is Seconds for each of these.
+	PerStudy float64 `json:"seconds_per_study"`
+	Stored   int64   `json:"bytes_stored"`
 }
 
 type refused struct {
@@ -57,6 +64,7 @@ func summarise(rows []artifacts.Row, names []string, seconds float64) *summary {
 		steps[name] = &stepSummary{Step: name}
 	}
 	studies := map[string]bool{}
+	worked := map[[2]string]bool{}
 	for _, row := range rows {
 		if row.Step != "shard" {
 			studies[row.Subject] = true
@@ -71,7 +79,11 @@ func summarise(rows []artifacts.Row, names []string, seconds float64) *summary {
 			s.Warnings = append(s.Warnings, entry)
 			continue
 		case transforms.NotFound:
-			s.NotFound++
+			if row.Step == "verdict" {
+				s.Empty = append(s.Empty, entry)
+			} else {
+				s.NotFound++
+			}
 			continue
 		case transforms.Skipped:
 			s.Skipped++
@@ -97,6 +109,10 @@ func summarise(rows []artifacts.Row, names []string, seconds float64) *summary {
 		s.Stored += row.Stored
 		step.Misses++
 		step.Seconds += row.Seconds
+		if at := [2]string{row.Step, row.Subject}; !worked[at] {
+			worked[at] = true
+			step.Studies++
+		}
 		step.Stored += row.Stored
 	}
 	s.Studies = len(studies)
@@ -105,6 +121,9 @@ func summarise(rows []artifacts.Row, names []string, seconds float64) *summary {
 		s.PerStudy = seconds / float64(s.Studies)
 	}
 	for _, name := range names {
+		if step := steps[name]; step.Studies > 0 {
+			step.PerStudy = step.Seconds / float64(step.Studies)
+		}
 		s.Steps = append(s.Steps, *steps[name])
 	}
 	return s
@@ -116,18 +135,7 @@ func (s *summary) print(out io.Writer) {
 		made = fmt.Sprintf("%d volumes with label maps", s.Volumes)
 	}
 	fmt.Fprintf(out, "\n%d studies: %d done, %d skipped, %d in quarantine; %s\n", s.Studies, s.Done, s.Skipped, s.Quarantined, made)
-	if s.Misses == 0 {
-		fmt.Fprintf(out, "nothing to do: all %d artifacts were there already (%.1f s)\n", s.Hits, s.Seconds)
-	} else {
-		fmt.Fprintf(out, "%d artifacts computed (%s, stored as %s), %d found; %.1f s, %.2f s a study\n",
-			s.Misses, byteCount(s.Bytes), byteCount(s.Stored), s.Hits, s.Seconds, s.PerStudy)
-		t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-		fmt.Fprintln(t, "step\tcomputed\tfound\tseconds\tstored")
-		for _, st := range s.Steps {
-			fmt.Fprintf(t, "%s\t%d\t%d\t%.2f\t%s\n", st.Step, st.Misses, st.Hits, st.Seconds, byteCount(st.Stored))
-		}
-		_ = t.Flush()
-	}
+	s.printWork(out)
 	if s.Crops+s.Volumes == 0 {
 		fmt.Fprintln(out, "no samples, so no data set was written")
 	} else if s.Dataset != "" {
@@ -138,6 +146,29 @@ func (s *summary) print(out io.Writer) {
 	}
 	list(out, "warnings", s.Warnings)
 	list(out, "quarantine", s.Quarantine)
+}
+
+// printWork says what was computed, and how long that took.
+func (s *summary) printWork(out io.Writer) {
+	if s.Misses == 0 {
+		fmt.Fprintf(out, "nothing to do: all %d artifacts were there already (%.1f s)\n", s.Hits, s.Seconds)
+		return
+	}
+	fmt.Fprintf(out, "%d artifacts computed (%s, stored as %s), %d found; %.1f s, %.2f s a study\n",
+		s.Misses, byteCount(s.Bytes), byteCount(s.Stored), s.Hits, s.Seconds, s.PerStudy)
+	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "step\tcomputed\tfound\tseconds\ta study\tstored")
+	for _, st := range s.Steps {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%.2f\t%.2f\t%s\n", st.Step, st.Misses, st.Hits, st.Seconds, st.PerStudy, byteCount(st.Stored))
+	}
+	_ = t.Flush()
+}
+
+// writeJSON writes what a command found for machines.
+func writeJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }
 
 func list(out io.Writer, title string, entries []refused) {
@@ -169,15 +200,15 @@ func newStudyCounter(steps []string, add func(step string)) *studyCounter {
 func (c *studyCounter) observe(row artifacts.Row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	passed := []string{row.Step}
-	if row.Verdict == transforms.Refused || row.Verdict == transforms.Skipped {
-		// The study is through with all that would have followed, but for the shards.
-		passed = nil
-		for _, step := range c.steps[:len(c.steps)-1] {
-			if len(passed) > 0 || step == row.Step {
-				passed = append(passed, step)
-			}
-		}
+	// A study that a step speaks of is through with all before it, which may have had nothing to say; one that was refused or skipped also
+	// with all that would have followed. Shards are no studies.
+	at := slices.Index(c.steps, row.Step)
+	passed := c.steps[:at+1]
+	switch {
+	case row.Step == "shard":
+		passed = []string{row.Step}
+	case row.Verdict == transforms.Refused || row.Verdict == transforms.Skipped:
+		passed = slices.DeleteFunc(slices.Clone(c.steps), func(step string) bool { return step == "shard" })
 	}
 	for _, step := range passed {
 		if key := [2]string{step, row.Subject}; !c.seen[key] {

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/source"
+	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/engines"
+	"github.com/cspine/cspine/pipelines"
+	"github.com/cspine/cspine/transforms/ingest"
+	"github.com/cspine/cspine/transforms/segment"
+)
+
+// studyFlags are those of every command that takes raw studies through a pipeline.
+type studyFlags struct {
+	data, store, segmenter, engine, precision, name, runner, config, pictures string
+
+	only      []string
+	beamFlags []string
+	json      bool
+}
+
+// addTo gives a command the flags. run says what --run names.
+func (p *studyFlags) addTo(c *cobra.Command, run string) {
+	f := c.Flags()
+	f.StringVar(&p.data, "data", "", "folder or bucket URL of the studies")
+	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
+	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, several with commas between (their mean), 'bundled', or 'labels' to take segmentations/<study>.nii")
+	f.StringVar(&p.engine, "engine", "", "that runs the models: one of "+strings.Join(engines.Names(engines.Inference), ", ")+" (default auto)")
+	f.StringVar(&p.precision, "precision", "", "of the models' arithmetic: f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
+	f.StringVar(&p.name, "run", "", run)
+	f.StringVar(&p.runner, "runner", "prism", "engine: prism (embedded), flink, dataflow or direct")
+	f.StringVar(&p.config, "config", "", "parameters, as TOML (see docs/operations.md)")
+	f.StringVar(&p.pictures, "pictures", "", "write a PNG of each study's volume, mask and crops to this folder")
+	f.StringSliceVar(&p.only, "study", nil, "only these studies (folder names)")
+	f.StringArrayVar(&p.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
+	f.BoolVar(&p.json, "json", false, "write the summary as JSON, no progress")
+}
+
+var runName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+// flagValue is a flag that must be given, and what for.
+type flagValue struct{ flag, value, what string }
+
+// check refuses what can't be meant. command is what is asked for help, more are its own flags that must be given.
+func (p *studyFlags) check(command string, more ...flagValue) error {
+	for _, f := range append([]flagValue{
+		{"--data", p.data, "where the studies lie"},
+		{"--store", p.store, "where artifacts are kept"},
+		{"--segmenter", p.segmenter, "an ONNX file, 'bundled' or 'labels'"},
+		{"--run", p.name, "a name for what is made"},
+	}, more...) {
+		if f.value == "" {
+			return usage("%s is missing: %s; see 'cspine %s --help'", f.flag, f.what, command)
+		}
+	}
+	if !runName.MatchString(p.name) {
+		return usage("--run %q: use letters, digits, '.', '_' and '-'", p.name)
+	}
+	if p.precision != "" && !slices.Contains(models.Precisions, models.Precision(p.precision)) {
+		return usage("--precision %q is not one of %v", p.precision, models.Precisions)
+	}
+	if p.engine != "" && !slices.Contains(engines.Names(engines.Inference), p.engine) {
+		return usage("--engine %q is not one of %s", p.engine, strings.Join(engines.Names(engines.Inference), ", "))
+	}
+	if !slices.Contains(pipelines.Runners, p.runner) {
+		return usage("--runner %q is not one of %v", p.runner, pipelines.Runners)
+	}
+	return nil
+}
+
+// studies lists the folders of the studies that are asked for.
+func (p *studyFlags) studies(ctx context.Context, data *source.Source) ([]string, error) {
+	all, err := ingest.Studies(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	studies := ingest.Select(all, p.only)
+	if len(studies) == 0 {
+		return nil, usage("--study %v: %s has %d studies, none of these", p.only, data, len(all))
+	}
+	return studies, nil
+}
+
+// model puts the segmenter's files into the store, where every worker finds them.
+func (p *studyFlags) model(ctx context.Context, store *artifacts.Store, m segment.Model) (segment.Model, error) {
+	if p.segmenter == "labels" {
+		return segment.Model{}, nil
+	}
+	if p.precision != "" {
+		m.Precision = p.precision
+	}
+	if p.engine != "" {
+		m.Engine = p.engine
+	}
+	files, m, err := readSegmenter(p.segmenter, m)
+	if err != nil {
+		return m, err
+	}
+	m.Digests, err = storeModels(ctx, store, files)
+	return m, err
+}
+
+// storeModels puts models into the store and returns their digests.
+func storeModels(ctx context.Context, store *artifacts.Store, files [][]byte) (digests []string, err error) {
+	for _, file := range files {
+		digest := artifacts.DigestOf(file)
+		digests = append(digests, digest.String())
+		if _, err := store.Stat(ctx, digest); err == nil {
+			continue // packing a model takes longer than asking
+		}
+		if _, err := store.Put(ctx, artifacts.Content{Data: file}); err != nil {
+			return nil, err
+		}
+	}
+	return digests, nil
+}
