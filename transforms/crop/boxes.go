@@ -1,6 +1,7 @@
 package crop
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -38,24 +39,27 @@ type Verdict struct {
 	Reason Reason `json:"reason,omitempty"` // set unless Found
 }
 
-// BoxOptions says what counts as vertebra. Both thresholds belong to the recipe.
+// BoxOptions says what counts as vertebra. All of it belongs to the recipe.
 type BoxOptions struct {
 	// Strict is the probability that a voxel must exceed; 0 stands for 0.2.
 	Strict float64
 	// Loose is the threshold for vertebrae that have no voxel above Strict; 0 stands for 0.05.
 	Loose float64
+	// Island is the share of its largest coherent part that another part of a vertebra must have to count: what a segmenter sees
+	// in a few voxels far away would widen the box, and every crop detail would shrink. 0 stands for 0.1. A negative share takes all, as the
+	// reference does.
+	Island float64
 }
 
 // Boxes finds the vertebrae in a mask of probabilities x 255: uint8, [7, Grid, Grid, Grid]. It returns a
 // verdict for each of the seven levels. It panics if mask has another shape.
 //
-// The box goes from one voxel before the first to one after the last that exceeds the threshold, as far as
+// The box goes from one voxel before the first to one after the last that exceeds the threshold and is on no small island, as far as
 // the grid goes. Being half-open it ends after the last: the reference's margin is on one side.
 func Boxes(mask *npy.Array, opts BoxOptions) []Verdict {
-	strict, loose := opts.thresholds()
 	verdicts := make([]Verdict, volume.Levels)
 	for level := range verdicts {
-		verdicts[level] = find(maskLevel(mask, level), level, strict, loose)
+		verdicts[level] = find(maskLevel(mask, level), level, opts)
 	}
 	return verdicts
 }
@@ -76,21 +80,19 @@ func SourceBox(b Box, rows, columns, n int) []int {
 	return []int{r[0], r[1], c[0], c[1], s[0], s[1]}
 }
 
-func (o BoxOptions) thresholds() (strict, loose float64) {
-	strict, loose = o.Strict, o.Loose
-	if strict == 0 {
-		strict = 0.2
-	}
-	if loose == 0 {
-		loose = 0.05
-	}
-	return strict, loose
+func (o BoxOptions) withDefaults() BoxOptions {
+	return BoxOptions{Strict: cmp.Or(o.Strict, 0.2), Loose: cmp.Or(o.Loose, 0.05), Island: cmp.Or(o.Island, 0.1)}
 }
 
-func find(mask []uint8, level int, thresholds ...float64) Verdict {
-	for _, th := range thresholds {
+func find(mask []uint8, level int, o BoxOptions) Verdict {
+	o = o.withDefaults()
+	for _, th := range []float64{o.Strict, o.Loose} {
 		b := Box{Level: level, Threshold: th}
-		if b.enclose(mask, leastAbove(th)) {
+		least := leastAbove(th)
+		if b.enclose(mask, least) {
+			if o.Island > 0 {
+				b.ashore(mask, least, o.Island)
+			}
 			return Verdict{Level: level, Found: true, Box: b}
 		}
 	}
@@ -127,10 +129,15 @@ func (b *Box) enclose(mask []uint8, least int) bool {
 			last = [3]int{max(last[0], r), max(last[1], c), max(last[2], to)}
 		}
 	}
+	b.margin(first, last)
+	return last[0] >= 0
+}
+
+// margin sets the box's ranges to one voxel before the first and one after the last, as far as the grid goes.
+func (b *Box) margin(first, last [3]int) {
 	for axis, r := range []*[2]int{&b.Row, &b.Column, &b.Slice} {
 		*r = [2]int{max(0, first[axis]-1), min(Grid, last[axis]+1)}
 	}
-	return last[0] >= 0
 }
 
 // firstOf returns the index of the first value of line that is at least least, or its length. Nearly all of

@@ -278,9 +278,7 @@ func (o *one) name() string { return volume.LevelName(o.Level) }
 
 // params is what of the options belongs to the recipe.
 func (o BoxOptions) params() []artifacts.Param {
-	strict, loose := o.thresholds()
-	return []artifacts.Param{
-		{Name: "strict", Value: strconv.FormatFloat(strict, 'g', -1, 64)},
-		{Name: "loose", Value: strconv.FormatFloat(loose, 'g', -1, 64)},
-	}
+	o = o.withDefaults()
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	return []artifacts.Param{{Name: "strict", Value: number(o.Strict)}, {Name: "loose", Value: number(o.Loose)}, {Name: "island", Value: number(max(0, o.Island))}}
 }

@@ -15,7 +15,7 @@ func anyRange(t *rapid.T, name string) [2]int {
 
 func TestABoxHoldsAllThatExceedsItsThreshold(t *testing.T) {
 	mask := make([]uint8, Grid*Grid*Grid)
-	strictTh, looseTh := BoxOptions{}.thresholds()
+	opts := BoxOptions{Island: -1}
 	rapid.Check(t, func(t *rapid.T) {
 		clear(mask)
 		values := map[[3]int]uint8{}
@@ -44,7 +44,7 @@ func TestABoxHoldsAllThatExceedsItsThreshold(t *testing.T) {
 				*r = [2]int{max(0, first[axis]-1), last[axis] + 1}
 			}
 		}
-		if got := find(mask, 3, strictTh, looseTh); got != want {
+		if got := find(mask, 3, opts); got != want {
 			t.Fatalf("%+v, want %+v", got, want)
 		}
 	})
