@@ -87,7 +87,7 @@ func functionOf(u *program.Unary) (function, bool) {
 	case program.Exp:
 		return function{kernel.Exp, kernel.Mul, true}, true
 	case program.Silu:
-		return function{silu, siluGrad, false}, true
+		return function{kernel.Silu, kernel.SiluGrad, false}, true
 	case program.Neg:
 		neg := func(y, x []float32) { kernel.Affine(y, x, -1, 0) }
 		return function{neg, func(dx, _, dy []float32) { neg(dx, dy) }, true}, true
@@ -98,9 +98,7 @@ func functionOf(u *program.Unary) (function, bool) {
 	case program.Erf:
 		return each(math.Erf, func(x, _ float64) float64 { return 2 / math.Sqrt(math.Pi) * math.Exp(-x*x) }, false), true
 	case program.Gelu:
-		return each(func(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }, func(x, _ float64) float64 {
-			return 0.5*(1+math.Erf(x/math.Sqrt2)) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
-		}, false), true
+		return function{kernel.Gelu, kernel.GeluGrad, false}, true
 	case program.GeluTanh:
 		const k, c = 0.7978845608028654, 0.044715 // √(2/π)
 		return each(func(x float64) float64 { return 0.5 * x * (1 + math.Tanh(k*(x+c*x*x*x))) }, func(x, _ float64) float64 {
@@ -137,26 +135,6 @@ func leakyGrad(dx, at, dy []float32, alpha float32) {
 			dx[i] = dy[i]
 		} else {
 			dx[i] = dy[i] * alpha
-		}
-	}
-}
-
-func silu(y, x []float32) {
-	var s [1024]float32
-	for lo := 0; lo < len(x); lo += len(s) {
-		hi := min(len(x), lo+len(s))
-		kernel.Sigmoid(s[:hi-lo], x[lo:hi])
-		kernel.Mul(y[lo:hi], x[lo:hi], s[:hi-lo])
-	}
-}
-
-func siluGrad(dx, x, dy []float32) {
-	var s [1024]float32
-	for lo := 0; lo < len(x); lo += len(s) {
-		hi := min(len(x), lo+len(s))
-		kernel.Sigmoid(s[:hi-lo], x[lo:hi])
-		for i, v := range x[lo:hi] {
-			dx[lo+i] = dy[lo+i] * (s[i] * (1 + v*(1-s[i])))
 		}
 	}
 }

@@ -51,6 +51,7 @@ const (
 type phase struct {
 	origin, size [3]int
 	taps         []int   // places in the kernel's volume
+	before       int     // taps of the phases before
 	plain        bool    // taps are the whole kernel in its order
 	off          []int32 // bytes from a vector's position to its factor, by channel in the block and tap
 }
@@ -198,6 +199,7 @@ func (p *pass) plan(g *Geometry, taps [3][]tap1, lists []phaseTaps, choose func(
 
 	// In a panel, the columns of a channel stand in the order of the cells.
 	p.union = len(taps[0]) * len(taps[1]) * len(taps[2])
+	before := 0
 	if p.layout == columns {
 		p.panel = roundUp(volume(p.tile), p.level.lanes)
 	}
@@ -216,6 +218,8 @@ func (p *pass) plan(g *Geometry, taps [3][]tap1, lists []phaseTaps, choose func(
 				}
 			}
 		}
+		f.before = before
+		before += len(f.taps)
 		f.plain = len(f.taps) == p.kVol
 		for i, k := range f.taps {
 			f.plain = f.plain && i == k

@@ -12,8 +12,9 @@ func (p *pass) run(w *Workers, out, in, weight, start []float32) {
 		share = roundUp(share/2, packedRows)
 	}
 	shares := ceilDiv(p.rows, share)
+	ready := p.packAll(w, tiles, weight)
 	w.Do(tiles*shares, func(worker, piece int) {
-		j := job{pass: p, s: &w.own[worker], target: out, source: in, weight: weight, start: start}
+		j := job{pass: p, s: &w.own[worker], target: out, source: in, weight: weight, start: start, ready: ready}
 		j.row0 = piece % shares * share
 		j.row1 = min(p.rows, j.row0+share)
 		piece /= shares
@@ -27,6 +28,33 @@ func (p *pass) run(w *Workers, out, in, weight, start []float32) {
 	})
 }
 
+// packAll packs all weights once, where several tiles share them and they are few enough to stay in the caches; otherwise it returns nil,
+// and each job packs its own.
+func (p *pass) packAll(w *Workers, tiles int, weight []float32) []float32 {
+	whole := roundUp(p.rows, packedRows)
+	n := p.group * p.chans * whole * p.kVol
+	if tiles < 2*p.group || n > readyFloats || p.asIs(&p.phases[0], p.countVectors(p.tile[0], p.tile[1])) {
+		return nil
+	}
+	ready := w.floats(n)
+	blocks := ceilDiv(p.chans, p.block)
+	w.Do(p.group*blocks, func(worker, piece int) {
+		g, c0 := piece/blocks, piece%blocks*p.block
+		nc := min(p.block, p.chans-c0)
+		for i := range p.phases {
+			f := &p.phases[i]
+			p.pack(ready[whole*((g*p.chans+c0)*p.kVol+nc*f.before):], &w.own[worker], weight, f, g, c0, nc, 0, p.rows)
+		}
+	})
+	return ready
+}
+
+// readyFloats bounds what is packed beforehand.
+const readyFloats = 1 << 20
+
+// asIs tells whether weights are taken as they lie: few positions are not worth turning what lies in the order of terms anyhow.
+func (p *pass) asIs(f *phase, vectors int) bool { return f.plain && p.wChan == p.kVol && vectors <= 6 }
+
 // job is one tile of a pass for some rows of a group.
 type job struct {
 	*pass
@@ -35,6 +63,7 @@ type job struct {
 	image, g, row0, row1          int
 	z0, nz, y0, ny                int
 	slab, panelBuf, packed        []float32
+	ready                         []float32 // all weights, packed, or nil
 	sums                          []float32 // by phase and row, unless the target itself serves
 	sumsRow                       int       // floats of a row in sums
 	vectors                       int
@@ -60,8 +89,12 @@ func (j *job) run() {
 	for i := range j.phases {
 		most = max(most, len(j.phases[i].taps))
 	}
-	j.packed = j.s.floats(weightPart, whole*j.block*most+rows)
-	starts := j.packed[whole*j.block*most:]
+	own := whole * j.block * most
+	if j.ready != nil {
+		own = 0
+	}
+	j.packed = j.s.floats(weightPart, own+rows)
+	starts := j.packed[own:]
 	clear(starts)
 	if j.start != nil {
 		copy(starts, j.start[j.g*j.rows+j.row0:])
@@ -82,18 +115,21 @@ func (j *job) run() {
 	j.s.tile = tileArgs{}
 }
 
+// countVectors returns the vectors of a tile of so many planes and rows.
+func (p *pass) countVectors(z, y int) int {
+	switch p.layout {
+	case byRow:
+		return z * y * (p.grid[2] / p.level.lanes)
+	case flat:
+		return z * ceilDiv((y-1)*p.pitch+p.grid[2], p.level.lanes)
+	}
+	return ceilDiv(z*y*p.grid[2], p.level.lanes)
+}
+
 // listVectors fills from and to.
 func (j *job) listVectors(direct bool) {
 	lanes := j.level.lanes
-	var n int
-	switch j.layout {
-	case byRow:
-		n = j.nz * j.ny * (j.grid[2] / lanes)
-	case flat:
-		n = j.nz * ceilDiv((j.ny-1)*j.pitch+j.grid[2], lanes)
-	case columns:
-		n = ceilDiv(j.nz*j.ny*j.grid[2], lanes)
-	}
+	n := j.countVectors(j.nz, j.ny)
 	j.vectors = n
 	if cap(j.s.ints) < 2*n {
 		j.s.ints = make([]int32, 2*n)
@@ -150,6 +186,10 @@ func (j *job) fill(c0, nc int) {
 					continue
 				}
 				for ry, residueY := range ay.residue {
+					if sx == 1 && j.level.gather != nil {
+						j.fillPlane(dst[ry*j.plane:], first+c*vol+iz*j.in[1]*j.in[2], rows, sy*(j.y0+ay.low)+residueY, sy, ax.low)
+						continue
+					}
 					for y := range rows {
 						iy := sy*(j.y0+y+ay.low) + residueY
 						if in := iy >= 0 && iy < j.in[1]; in && sx == 2 && len(ax.residue) == 2 && j.level.split != nil {
@@ -176,6 +216,39 @@ func (j *job) fill(c0, nc int) {
 			}
 		}
 	}
+}
+
+// fillPlane fills rows of the slab with rows iy, iy + sy, … of the plane at a place of the source, moved by shift columns, 0 outside. It writes
+// whole vectors, over what follows the last row: that is filled later.
+func (j *job) fillPlane(dst []float32, at, rows, iy, sy, shift int) {
+	// Rows from ya to yb lie inside, and so do their columns from lo to hi.
+	ya := min(rows, max(0, ceilDiv(-iy, sy)))
+	yb := max(ya, min(rows, ceilDiv(j.in[1]-iy, sy)))
+	lo := min(j.pitch, max(0, -shift))
+	hi := max(lo, min(j.pitch, j.in[2]-shift))
+	clear(dst[:ya*j.pitch])
+	src := j.source[at:]
+	from := func(y int) int { return (iy+y*sy)*j.in[2] + lo + shift }
+	y := ya
+	if lo < hi {
+		// The last rows' vectors may reach beyond the source or the slab.
+		n, room := yb-ya, roundUp(hi-lo, j.level.lanes)
+		for n > 0 && (from(ya+n-1)+room > len(src) || (ya+n-1)*j.pitch+lo+room > cap(dst)) {
+			n--
+		}
+		if n > 0 {
+			j.level.copyRows(dst[:cap(dst)][ya*j.pitch+lo:], j.pitch, src[from(ya):], sy*j.in[2], hi-lo, n)
+		}
+		for y += n; y < yb; y++ {
+			copy(dst[y*j.pitch+lo:y*j.pitch+hi], src[from(y):])
+		}
+	}
+	for y := ya; y < yb; y++ {
+		row := dst[y*j.pitch:][:j.pitch]
+		zero(row[:lo])
+		zero(row[hi:])
+	}
+	clear(dst[yb*j.pitch : rows*j.pitch])
 }
 
 // fillRow writes dst[i] = src[step·i + shift], 0 outside.
@@ -251,24 +324,24 @@ func (j *job) unrollSlab(nc int) {
 const packedRows = 8
 
 // pack writes the weights of rows row0 to row1 and of channels c0 to c0+nc, block of rows after block of rows.
-func (j *job) pack(f *phase, c0, nc int) {
+func (p *pass) pack(to []float32, own *scratch, weight []float32, f *phase, g, c0, nc, row0, row1 int) {
 	taps := len(f.taps)
 	terms := nc * taps
-	for row := j.row0; row < j.row1; row += packedRows {
-		dst := j.packed[(row-j.row0)*terms:][:terms*packedRows]
-		full := min(packedRows, j.row1-row)
-		src := j.weight[j.g*j.wGroup+c0*j.wChan+row*j.wRow:]
+	for row := row0; row < row1; row += packedRows {
+		dst := to[(row-row0)*terms:][:terms*packedRows]
+		full := min(packedRows, row1-row)
+		src := weight[g*p.wGroup+c0*p.wChan+row*p.wRow:]
 		switch {
-		case f.plain && j.wChan == j.kVol:
-			j.level.transpose(dst, packedRows, src, j.wRow, full, terms)
+		case f.plain && p.wChan == p.kVol:
+			p.level.transpose(dst, packedRows, src, p.wRow, full, terms)
 		case f.plain:
 			for c := range nc {
-				j.level.transpose(dst[c*taps*packedRows:], packedRows, src[c*j.wChan:], j.wRow, full, taps)
+				p.level.transpose(dst[c*taps*packedRows:], packedRows, src[c*p.wChan:], p.wRow, full, taps)
 			}
 		default:
-			turned := j.s.floats(turnPart, j.kVol*packedRows)
+			turned := own.floats(turnPart, p.kVol*packedRows)
 			for c := range nc {
-				j.level.transpose(turned, packedRows, src[c*j.wChan:], j.wRow, full, j.kVol)
+				p.level.transpose(turned, packedRows, src[c*p.wChan:], p.wRow, full, p.kVol)
 				to := dst[c*taps*packedRows:]
 				for t, k := range f.taps {
 					a, b := to[t*packedRows:][:packedRows], turned[k*packedRows:][:packedRows]
@@ -291,8 +364,8 @@ func (j *job) multiply(i int, starts []float32, c0, nc int) {
 		factors = j.slab
 		vol     = volume(j.out)
 		most    = len(j.level.tiles)
-		// Few positions are not worth the turning of weights that lie in the order of terms anyhow.
-		asIs = f.plain && j.wChan == j.kVol && j.vectors <= 6
+		asIs    = j.asIs(f, j.vectors)
+		packed  = j.packed
 	)
 	if j.layout == columns {
 		factors = j.panelBuf
@@ -300,8 +373,12 @@ func (j *job) multiply(i int, starts []float32, c0, nc int) {
 	*t = tileArgs{terms: terms, load: c0, b: unsafe.Pointer(&factors[0])}
 	if terms > 0 {
 		t.off = unsafe.Pointer(&f.off[0])
-		if !asIs {
-			j.pack(f, c0, nc)
+		switch {
+		case asIs:
+		case j.ready != nil:
+			packed = j.ready[roundUp(j.rows, packedRows)*((j.g*j.chans+c0)*j.kVol+nc*f.before)+j.row0*terms:]
+		default:
+			j.pack(packed, j.s, j.weight, f, j.g, c0, nc, j.row0, j.row1)
 		}
 	}
 	// So many vectors that their factors stay in the first-level cache for all rows.
@@ -321,7 +398,7 @@ func (j *job) multiply(i int, starts []float32, c0, nc int) {
 				t.a = unsafe.Pointer(&j.weight[j.g*j.wGroup+c0*j.wChan+(j.row0+row)*j.wRow])
 				t.aRow, t.aStep = 4*j.wRow, 4
 			default:
-				t.a = unsafe.Pointer(&j.packed[row/packedRows*packedRows*terms+row%packedRows])
+				t.a = unsafe.Pointer(&packed[row/packedRows*packedRows*terms+row%packedRows])
 				t.aRow, t.aStep = 4, 4*packedRows
 			}
 			if j.sumsRow > 0 {
@@ -343,6 +420,10 @@ func (j *job) scatter() {
 	rows := j.row1 - j.row0
 	step := j.outStep[2]
 	side := min(step, j.out[2]) // phases side by side
+	if j.outStep == [3]int{1, 1, 1} && j.level.gather != nil {
+		j.scatterRows(vol)
+		return
+	}
 	var few [8][]float32
 	for i := 0; i < len(j.phases); i += side {
 		f := &j.phases[i]
@@ -367,6 +448,31 @@ func (j *job) scatter() {
 						j.level.weave(d, parts, step)
 					}
 				}
+			}
+		}
+	}
+}
+
+// scatterRows copies the sums of a single phase whose places follow each other. Vectors may write over the next row, which is copied after it.
+func (j *job) scatterRows(vol int) {
+	w := j.grid[2]
+	room := roundUp(w, j.level.lanes)
+	pitch, plane := j.pitch, j.vectors/j.nz*j.level.lanes
+	if j.layout != flat {
+		pitch, plane = w, j.ny*w
+	}
+	for row := range j.row1 - j.row0 {
+		dst := j.target[((j.image*j.group+j.g)*j.rows+j.row0+row)*vol:][:vol]
+		for z := range j.nz {
+			src := j.sums[row*j.sumsRow+z*plane:]
+			to := dst[((j.z0+z)*j.out[1]+j.y0)*j.out[2]:][:j.ny*w]
+			n := min(j.ny, max(0, (len(to)-room)/w+1), max(0, (len(src)-room)/pitch+1))
+			if len(to) < room || len(src) < room {
+				n = 0
+			}
+			j.level.copyRows(to, w, src, pitch, w, n)
+			for y := n; y < j.ny; y++ {
+				copy(to[y*w:][:w], src[y*pitch:])
 			}
 		}
 	}

@@ -307,25 +307,45 @@ func sigmoid512(vectors int, dst, x, z *float32, a, b, c float32)
 //go:noescape
 func tanh512(vectors int, dst, x, z *float32, a, b, c float32)
 
-// sum512 sums a block of 1024.
+// gelu512 is a loop over whole vectors.
 //
 //go:noescape
-func sum512(x, z *float32, shift float32) (s, q float32)
+func gelu512(vectors int, dst, x, z *float32, a, b, c float32)
 
-// product512 sums a block of 1024.
+// geluGrad512 is a loop over whole vectors.
 //
 //go:noescape
-func product512(x, z *float32, shift float32) (s, q float32)
+func geluGrad512(vectors int, dst, x, z *float32, a, b, c float32)
 
-// moments512 sums a block of 1024.
+// silu512 is a loop over whole vectors.
 //
 //go:noescape
-func moments512(x, z *float32, shift float32) (s, q float32)
+func silu512(vectors int, dst, x, z *float32, a, b, c float32)
 
-// shifted512 sums a block of 1024.
+// siluGrad512 is a loop over whole vectors.
 //
 //go:noescape
-func shifted512(x, z *float32, shift float32) (s, q float32)
+func siluGrad512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// sum512 sums four vectors at a time.
+//
+//go:noescape
+func sum512(fours int, x, z *float32, shift float32) (s, q float32)
+
+// product512 sums four vectors at a time.
+//
+//go:noescape
+func product512(fours int, x, z *float32, shift float32) (s, q float32)
+
+// moments512 sums four vectors at a time.
+//
+//go:noescape
+func moments512(fours int, x, z *float32, shift float32) (s, q float32)
+
+// shifted512 sums four vectors at a time.
+//
+//go:noescape
+func shifted512(fours int, x, z *float32, shift float32) (s, q float32)
 
 // adamW512 is a loop over whole vectors.
 //
@@ -387,25 +407,45 @@ func sigmoid256(vectors int, dst, x, z *float32, a, b, c float32)
 //go:noescape
 func tanh256(vectors int, dst, x, z *float32, a, b, c float32)
 
-// sum256 sums a block of 1024.
+// gelu256 is a loop over whole vectors.
 //
 //go:noescape
-func sum256(x, z *float32, shift float32) (s, q float32)
+func gelu256(vectors int, dst, x, z *float32, a, b, c float32)
 
-// product256 sums a block of 1024.
+// geluGrad256 is a loop over whole vectors.
 //
 //go:noescape
-func product256(x, z *float32, shift float32) (s, q float32)
+func geluGrad256(vectors int, dst, x, z *float32, a, b, c float32)
 
-// moments256 sums a block of 1024.
+// silu256 is a loop over whole vectors.
 //
 //go:noescape
-func moments256(x, z *float32, shift float32) (s, q float32)
+func silu256(vectors int, dst, x, z *float32, a, b, c float32)
 
-// shifted256 sums a block of 1024.
+// siluGrad256 is a loop over whole vectors.
 //
 //go:noescape
-func shifted256(x, z *float32, shift float32) (s, q float32)
+func siluGrad256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// sum256 sums four vectors at a time.
+//
+//go:noescape
+func sum256(fours int, x, z *float32, shift float32) (s, q float32)
+
+// product256 sums four vectors at a time.
+//
+//go:noescape
+func product256(fours int, x, z *float32, shift float32) (s, q float32)
+
+// moments256 sums four vectors at a time.
+//
+//go:noescape
+func moments256(fours int, x, z *float32, shift float32) (s, q float32)
+
+// shifted256 sums four vectors at a time.
+//
+//go:noescape
+func shifted256(fours int, x, z *float32, shift float32) (s, q float32)
 
 // adamW256 is a loop over whole vectors.
 //

@@ -6420,70 +6420,40 @@ TEXT ·exp512(SB), NOSPLIT, $0-44
 
 loop:
 	VMOVUPS      (DX), Z0
-	MOVL         $0x42b40000, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS constant42b40000<>+0(SB), Z1
 	VMINPS       Z0, Z1, Z0
-	MOVL         $0xc2d20000, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS constantc2d20000<>+0(SB), Z1
 	VMAXPS       Z0, Z1, Z0
-	MOVL         $0x3fb8aa3b, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Z1
 	VMULPS       Z1, Z0, Z1
 	VRNDSCALEPS  $0x00, Z1, Z1
-	MOVL         $0x3f318000, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
+	VBROADCASTSS constant3f318000<>+0(SB), Z2
 	VFNMADD231PS Z2, Z1, Z0
-	MOVL         $0xb95e8083, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
+	VBROADCASTSS constantb95e8083<>+0(SB), Z2
 	VFNMADD231PS Z2, Z1, Z0
-	MOVL         $0x39500d01, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
-	MOVL         $0x3ab60b61, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant39500d01<>+0(SB), Z2
+	VBROADCASTSS constant3ab60b61<>+0(SB), Z3
 	VFMADD213PS  Z3, Z0, Z2
-	MOVL         $0x3c088889, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant3c088889<>+0(SB), Z3
 	VFMADD213PS  Z3, Z0, Z2
-	MOVL         $0x3d2aaaab, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Z3
 	VFMADD213PS  Z3, Z0, Z2
-	MOVL         $0x3e2aaaab, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Z3
 	VFMADD213PS  Z3, Z0, Z2
-	MOVL         $0x3f000000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant3f000000<>+0(SB), Z3
 	VFMADD213PS  Z3, Z0, Z2
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant3f800000<>+0(SB), Z3
 	VFMADD213PS  Z3, Z0, Z2
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant3f800000<>+0(SB), Z3
 	VFMADD213PS  Z3, Z0, Z2
 	VCVTPS2DQ    Z1, Z0
 	VPSRAD       $0x01, Z0, Z1
 	VPSUBD       Z1, Z0, Z0
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant0000007f<>+0(SB), Z3
 	VPADDD       Z3, Z1, Z1
 	VPSLLD       $0x17, Z1, Z1
 	VMULPS       Z1, Z2, Z2
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS constant0000007f<>+0(SB), Z1
 	VPADDD       Z1, Z0, Z0
 	VPSLLD       $0x17, Z0, Z0
 	VMULPS       Z0, Z2, Z2
@@ -6495,6 +6465,45 @@ loop:
 	VZEROUPPER
 	RET
 
+DATA constant42b40000<>+0(SB)/4, $0x42b40000
+GLOBL constant42b40000<>(SB), RODATA|NOPTR, $4
+
+DATA constantc2d20000<>+0(SB)/4, $0xc2d20000
+GLOBL constantc2d20000<>(SB), RODATA|NOPTR, $4
+
+DATA constant3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+GLOBL constant3fb8aa3b<>(SB), RODATA|NOPTR, $4
+
+DATA constant3f318000<>+0(SB)/4, $0x3f318000
+GLOBL constant3f318000<>(SB), RODATA|NOPTR, $4
+
+DATA constantb95e8083<>+0(SB)/4, $0xb95e8083
+GLOBL constantb95e8083<>(SB), RODATA|NOPTR, $4
+
+DATA constant39500d01<>+0(SB)/4, $0x39500d01
+GLOBL constant39500d01<>(SB), RODATA|NOPTR, $4
+
+DATA constant3ab60b61<>+0(SB)/4, $0x3ab60b61
+GLOBL constant3ab60b61<>(SB), RODATA|NOPTR, $4
+
+DATA constant3c088889<>+0(SB)/4, $0x3c088889
+GLOBL constant3c088889<>(SB), RODATA|NOPTR, $4
+
+DATA constant3d2aaaab<>+0(SB)/4, $0x3d2aaaab
+GLOBL constant3d2aaaab<>(SB), RODATA|NOPTR, $4
+
+DATA constant3e2aaaab<>+0(SB)/4, $0x3e2aaaab
+GLOBL constant3e2aaaab<>(SB), RODATA|NOPTR, $4
+
+DATA constant3f000000<>+0(SB)/4, $0x3f000000
+GLOBL constant3f000000<>(SB), RODATA|NOPTR, $4
+
+DATA constant3f800000<>+0(SB)/4, $0x3f800000
+GLOBL constant3f800000<>(SB), RODATA|NOPTR, $4
+
+DATA constant0000007f<>+0(SB)/4, $0x0000007f
+GLOBL constant0000007f<>(SB), RODATA|NOPTR, $4
+
 // func sigmoid512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
 // Requires: AVX, AVX512F
 TEXT ·sigmoid512(SB), NOSPLIT, $0-44
@@ -6503,90 +6512,59 @@ TEXT ·sigmoid512(SB), NOSPLIT, $0-44
 	MOVQ x+16(FP), DX
 
 loop:
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X0
-	VBROADCASTSS X0, Z0
-	VMOVUPS      (DX), Z1
-	MOVL         $0x80000000, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
-	VPXORD       Z1, Z2, Z1
-	MOVL         $0x42b40000, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
-	VMINPS       Z1, Z2, Z1
-	MOVL         $0xc2d20000, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
-	VMAXPS       Z1, Z2, Z1
-	MOVL         $0x3fb8aa3b, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
-	VMULPS       Z2, Z1, Z2
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS constant3f800000<>+0(SB), Z1
+	VBROADCASTSS constant80000000<>+0(SB), Z2
+	VPXORD       Z0, Z2, Z0
+	VBROADCASTSS constant42b40000<>+0(SB), Z2
+	VMINPS       Z0, Z2, Z0
+	VBROADCASTSS constantc2d20000<>+0(SB), Z2
+	VMAXPS       Z0, Z2, Z0
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Z2
+	VMULPS       Z2, Z0, Z2
 	VRNDSCALEPS  $0x00, Z2, Z2
-	MOVL         $0x3f318000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
-	VFNMADD231PS Z3, Z2, Z1
-	MOVL         $0xb95e8083, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
-	VFNMADD231PS Z3, Z2, Z1
-	MOVL         $0x39500d01, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
-	MOVL         $0x3ab60b61, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
-	VFMADD213PS  Z4, Z1, Z3
-	MOVL         $0x3c088889, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
-	VFMADD213PS  Z4, Z1, Z3
-	MOVL         $0x3d2aaaab, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
-	VFMADD213PS  Z4, Z1, Z3
-	MOVL         $0x3e2aaaab, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
-	VFMADD213PS  Z4, Z1, Z3
-	MOVL         $0x3f000000, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
-	VFMADD213PS  Z4, Z1, Z3
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
-	VFMADD213PS  Z4, Z1, Z3
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
-	VFMADD213PS  Z4, Z1, Z3
-	VCVTPS2DQ    Z2, Z1
-	VPSRAD       $0x01, Z1, Z2
-	VPSUBD       Z2, Z1, Z1
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Z4
+	VBROADCASTSS constant3f318000<>+0(SB), Z3
+	VFNMADD231PS Z3, Z2, Z0
+	VBROADCASTSS constantb95e8083<>+0(SB), Z3
+	VFNMADD231PS Z3, Z2, Z0
+	VBROADCASTSS constant39500d01<>+0(SB), Z3
+	VBROADCASTSS constant3ab60b61<>+0(SB), Z4
+	VFMADD213PS  Z4, Z0, Z3
+	VBROADCASTSS constant3c088889<>+0(SB), Z4
+	VFMADD213PS  Z4, Z0, Z3
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Z4
+	VFMADD213PS  Z4, Z0, Z3
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Z4
+	VFMADD213PS  Z4, Z0, Z3
+	VBROADCASTSS constant3f000000<>+0(SB), Z4
+	VFMADD213PS  Z4, Z0, Z3
+	VBROADCASTSS constant3f800000<>+0(SB), Z4
+	VFMADD213PS  Z4, Z0, Z3
+	VBROADCASTSS constant3f800000<>+0(SB), Z4
+	VFMADD213PS  Z4, Z0, Z3
+	VCVTPS2DQ    Z2, Z0
+	VPSRAD       $0x01, Z0, Z2
+	VPSUBD       Z2, Z0, Z0
+	VBROADCASTSS constant0000007f<>+0(SB), Z4
 	VPADDD       Z4, Z2, Z2
 	VPSLLD       $0x17, Z2, Z2
 	VMULPS       Z2, Z3, Z3
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Z2
-	VPADDD       Z2, Z1, Z1
-	VPSLLD       $0x17, Z1, Z1
-	VMULPS       Z1, Z3, Z3
-	VADDPS       Z0, Z3, Z1
-	VDIVPS       Z1, Z0, Z1
-	VMOVUPS      Z1, (CX)
+	VBROADCASTSS constant0000007f<>+0(SB), Z2
+	VPADDD       Z2, Z0, Z0
+	VPSLLD       $0x17, Z0, Z0
+	VMULPS       Z0, Z3, Z3
+	VADDPS       Z1, Z3, Z0
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, CX
 	DECQ         AX
 	JNE          loop
 	VZEROUPPER
 	RET
+
+DATA constant80000000<>+0(SB)/4, $0x80000000
+GLOBL constant80000000<>(SB), RODATA|NOPTR, $4
 
 // func tanh512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
 // Requires: AVX, AVX512F
@@ -6597,118 +6575,68 @@ TEXT ·tanh512(SB), NOSPLIT, $0-44
 
 loop:
 	VMOVUPS      (DX), Z0
-	MOVL         $0x80000000, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS constant80000000<>+0(SB), Z1
 	VPANDD       Z0, Z1, Z1
 	VPXORD       Z0, Z1, Z2
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS constant3f800000<>+0(SB), Z3
 	VADDPS       Z2, Z2, Z4
-	MOVL         $0x42b40000, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constant42b40000<>+0(SB), Z5
 	VMINPS       Z4, Z5, Z4
-	MOVL         $0xc2d20000, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constantc2d20000<>+0(SB), Z5
 	VMAXPS       Z4, Z5, Z4
-	MOVL         $0x3fb8aa3b, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Z5
 	VMULPS       Z5, Z4, Z5
 	VRNDSCALEPS  $0x00, Z5, Z5
-	MOVL         $0x3f318000, BX
-	VMOVD        BX, X6
-	VBROADCASTSS X6, Z6
+	VBROADCASTSS constant3f318000<>+0(SB), Z6
 	VFNMADD231PS Z6, Z5, Z4
-	MOVL         $0xb95e8083, BX
-	VMOVD        BX, X6
-	VBROADCASTSS X6, Z6
+	VBROADCASTSS constantb95e8083<>+0(SB), Z6
 	VFNMADD231PS Z6, Z5, Z4
-	MOVL         $0x39500d01, BX
-	VMOVD        BX, X6
-	VBROADCASTSS X6, Z6
-	MOVL         $0x3ab60b61, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS constant39500d01<>+0(SB), Z6
+	VBROADCASTSS constant3ab60b61<>+0(SB), Z7
 	VFMADD213PS  Z7, Z4, Z6
-	MOVL         $0x3c088889, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS constant3c088889<>+0(SB), Z7
 	VFMADD213PS  Z7, Z4, Z6
-	MOVL         $0x3d2aaaab, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Z7
 	VFMADD213PS  Z7, Z4, Z6
-	MOVL         $0x3e2aaaab, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Z7
 	VFMADD213PS  Z7, Z4, Z6
-	MOVL         $0x3f000000, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS constant3f000000<>+0(SB), Z7
 	VFMADD213PS  Z7, Z4, Z6
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS constant3f800000<>+0(SB), Z7
 	VFMADD213PS  Z7, Z4, Z6
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS constant3f800000<>+0(SB), Z7
 	VFMADD213PS  Z7, Z4, Z6
 	VCVTPS2DQ    Z5, Z4
 	VPSRAD       $0x01, Z4, Z5
 	VPSUBD       Z5, Z4, Z4
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Z7
+	VBROADCASTSS constant0000007f<>+0(SB), Z7
 	VPADDD       Z7, Z5, Z5
 	VPSLLD       $0x17, Z5, Z5
 	VMULPS       Z5, Z6, Z6
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constant0000007f<>+0(SB), Z5
 	VPADDD       Z5, Z4, Z4
 	VPSLLD       $0x17, Z4, Z4
 	VMULPS       Z4, Z6, Z6
 	VADDPS       Z3, Z6, Z4
-	MOVL         $0xc0000000, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constantc0000000<>+0(SB), Z5
 	VDIVPS       Z4, Z5, Z4
 	VADDPS       Z3, Z4, Z4
 	VPXORD       Z4, Z1, Z4
 	VMULPS       Z0, Z0, Z1
-	MOVL         $0x3b6b69e8, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Z3
-	MOVL         $0xbc11371b, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constant3b6b69e8<>+0(SB), Z3
+	VBROADCASTSS constantbc11371b<>+0(SB), Z5
 	VFMADD213PS  Z5, Z1, Z3
-	MOVL         $0x3cb327a4, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constant3cb327a4<>+0(SB), Z5
 	VFMADD213PS  Z5, Z1, Z3
-	MOVL         $0xbd5d0dd1, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constantbd5d0dd1<>+0(SB), Z5
 	VFMADD213PS  Z5, Z1, Z3
-	MOVL         $0x3e088889, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constant3e088889<>+0(SB), Z5
 	VFMADD213PS  Z5, Z1, Z3
-	MOVL         $0xbeaaaaab, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS constantbeaaaaab<>+0(SB), Z5
 	VFMADD213PS  Z5, Z1, Z3
 	VMULPS       Z0, Z1, Z1
 	VFMADD213PS  Z0, Z3, Z1
-	MOVL         $0x3eb33333, BX
-	VMOVD        BX, X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS constant3eb33333<>+0(SB), Z0
 	VCMPPS       $0x01, Z0, Z2, K1
 	VMOVAPS      Z4, Z0
 	VMOVAPS      Z1, K1, Z0
@@ -6720,62 +6648,388 @@ loop:
 	VZEROUPPER
 	RET
 
-// func sum512(x *float32, z *float32, shift float32) (s float32, q float32)
-// Requires: AVX, AVX512F, AVX512VL, SSE
-TEXT ·sum512(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	VBROADCASTSS shift+16(FP), Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VPXORD       Z7, Z7, Z7
-	VPXORD       Z8, Z8, Z8
-	MOVQ         $0x00000010, CX
+DATA constantc0000000<>+0(SB)/4, $0xc0000000
+GLOBL constantc0000000<>(SB), RODATA|NOPTR, $4
+
+DATA constant3b6b69e8<>+0(SB)/4, $0x3b6b69e8
+GLOBL constant3b6b69e8<>(SB), RODATA|NOPTR, $4
+
+DATA constantbc11371b<>+0(SB)/4, $0xbc11371b
+GLOBL constantbc11371b<>(SB), RODATA|NOPTR, $4
+
+DATA constant3cb327a4<>+0(SB)/4, $0x3cb327a4
+GLOBL constant3cb327a4<>(SB), RODATA|NOPTR, $4
+
+DATA constantbd5d0dd1<>+0(SB)/4, $0xbd5d0dd1
+GLOBL constantbd5d0dd1<>(SB), RODATA|NOPTR, $4
+
+DATA constant3e088889<>+0(SB)/4, $0x3e088889
+GLOBL constant3e088889<>(SB), RODATA|NOPTR, $4
+
+DATA constantbeaaaaab<>+0(SB)/4, $0xbeaaaaab
+GLOBL constantbeaaaaab<>(SB), RODATA|NOPTR, $4
+
+DATA constant3eb33333<>+0(SB)/4, $0x3eb33333
+GLOBL constant3eb33333<>(SB), RODATA|NOPTR, $4
+
+// func gelu512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·gelu512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
 
 loop:
-	VADDPS        (AX), Z1, Z1
-	VADDPS        64(AX), Z3, Z3
-	VADDPS        128(AX), Z5, Z5
-	VADDPS        192(AX), Z7, Z7
-	ADDQ          $0x00000100, AX
-	DECQ          CX
-	JNE           loop
-	VADDPS        Z3, Z1, Z1
-	VADDPS        Z7, Z5, Z5
-	VADDPS        Z5, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X0, X1, X1
-	VMOVHLPS      X1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSHDUP     X1, X0
-	VADDSS        X0, X1, X1
-	MOVSS         X1, s+24(FP)
-	VADDPS        Z4, Z2, Z2
-	VADDPS        Z8, Z6, Z6
-	VADDPS        Z6, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VADDPS        Y0, Y2, Y2
-	VEXTRACTF32X4 $0x01, Y2, X0
-	VADDPS        X0, X2, X1
-	VMOVHLPS      X1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSHDUP     X1, X0
-	VADDSS        X0, X1, X1
-	MOVSS         X1, q+28(FP)
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS constantbf000000<>+0(SB), Z1
+	VMULPS       Z1, Z0, Z1
+	VMULPS       Z0, Z1, Z1
+	VBROADCASTSS constant42b40000<>+0(SB), Z3
+	VMINPS       Z1, Z3, Z1
+	VBROADCASTSS constantc2d20000<>+0(SB), Z3
+	VMAXPS       Z1, Z3, Z1
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Z3
+	VMULPS       Z3, Z1, Z3
+	VRNDSCALEPS  $0x00, Z3, Z3
+	VBROADCASTSS constant3f318000<>+0(SB), Z4
+	VFNMADD231PS Z4, Z3, Z1
+	VBROADCASTSS constantb95e8083<>+0(SB), Z4
+	VFNMADD231PS Z4, Z3, Z1
+	VBROADCASTSS constant39500d01<>+0(SB), Z4
+	VBROADCASTSS constant3ab60b61<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3c088889<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3f000000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3f800000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3f800000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VCVTPS2DQ    Z3, Z1
+	VPSRAD       $0x01, Z1, Z3
+	VPSUBD       Z3, Z1, Z1
+	VBROADCASTSS constant0000007f<>+0(SB), Z5
+	VPADDD       Z5, Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VMULPS       Z3, Z4, Z4
+	VBROADCASTSS constant0000007f<>+0(SB), Z3
+	VPADDD       Z3, Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z1, Z4, Z4
+	VBROADCASTSS constant80000000<>+0(SB), Z1
+	VBROADCASTSS constant3f800000<>+0(SB), Z3
+	VPANDD       Z0, Z1, Z1
+	VPXORD       Z0, Z1, Z1
+	VBROADCASTSS constant3ecccccd<>+0(SB), Z5
+	VFMADD213PS  Z3, Z5, Z1
+	VDIVPS       Z1, Z3, Z1
+	VBROADCASTSS constant3cebc5e1<>+0(SB), Z5
+	VBROADCASTSS constantbe234841<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3eb0a953<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constantbea8ddb6<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3db3f840<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constantbc53beca<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3db37cee<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3e08e6a4<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3e236ae0<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3e23681e<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VMULPS       Z1, Z5, Z1
+	VMULPS       Z4, Z1, Z1
+	VSUBPS       Z1, Z3, Z3
+	VPXORD       Z2, Z2, Z2
+	VCMPPS       $0x01, Z2, Z0, K1
+	VMOVAPS      Z3, Z3
+	VMOVAPS      Z1, K1, Z3
+	VMULPS       Z0, Z3, Z0
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	DECQ         AX
+	JNE          loop
 	VZEROUPPER
 	RET
 
-// func product512(x *float32, z *float32, shift float32) (s float32, q float32)
+DATA constantbf000000<>+0(SB)/4, $0xbf000000
+GLOBL constantbf000000<>(SB), RODATA|NOPTR, $4
+
+DATA constant3ecccccd<>+0(SB)/4, $0x3ecccccd
+GLOBL constant3ecccccd<>(SB), RODATA|NOPTR, $4
+
+DATA constant3cebc5e1<>+0(SB)/4, $0x3cebc5e1
+GLOBL constant3cebc5e1<>(SB), RODATA|NOPTR, $4
+
+DATA constantbe234841<>+0(SB)/4, $0xbe234841
+GLOBL constantbe234841<>(SB), RODATA|NOPTR, $4
+
+DATA constant3eb0a953<>+0(SB)/4, $0x3eb0a953
+GLOBL constant3eb0a953<>(SB), RODATA|NOPTR, $4
+
+DATA constantbea8ddb6<>+0(SB)/4, $0xbea8ddb6
+GLOBL constantbea8ddb6<>(SB), RODATA|NOPTR, $4
+
+DATA constant3db3f840<>+0(SB)/4, $0x3db3f840
+GLOBL constant3db3f840<>(SB), RODATA|NOPTR, $4
+
+DATA constantbc53beca<>+0(SB)/4, $0xbc53beca
+GLOBL constantbc53beca<>(SB), RODATA|NOPTR, $4
+
+DATA constant3db37cee<>+0(SB)/4, $0x3db37cee
+GLOBL constant3db37cee<>(SB), RODATA|NOPTR, $4
+
+DATA constant3e08e6a4<>+0(SB)/4, $0x3e08e6a4
+GLOBL constant3e08e6a4<>(SB), RODATA|NOPTR, $4
+
+DATA constant3e236ae0<>+0(SB)/4, $0x3e236ae0
+GLOBL constant3e236ae0<>(SB), RODATA|NOPTR, $4
+
+DATA constant3e23681e<>+0(SB)/4, $0x3e23681e
+GLOBL constant3e23681e<>(SB), RODATA|NOPTR, $4
+
+// func geluGrad512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·geluGrad512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS constantbf000000<>+0(SB), Z1
+	VMULPS       Z1, Z0, Z1
+	VMULPS       Z0, Z1, Z1
+	VBROADCASTSS constant42b40000<>+0(SB), Z3
+	VMINPS       Z1, Z3, Z1
+	VBROADCASTSS constantc2d20000<>+0(SB), Z3
+	VMAXPS       Z1, Z3, Z1
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Z3
+	VMULPS       Z3, Z1, Z3
+	VRNDSCALEPS  $0x00, Z3, Z3
+	VBROADCASTSS constant3f318000<>+0(SB), Z4
+	VFNMADD231PS Z4, Z3, Z1
+	VBROADCASTSS constantb95e8083<>+0(SB), Z4
+	VFNMADD231PS Z4, Z3, Z1
+	VBROADCASTSS constant39500d01<>+0(SB), Z4
+	VBROADCASTSS constant3ab60b61<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3c088889<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3f000000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3f800000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VBROADCASTSS constant3f800000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z4
+	VCVTPS2DQ    Z3, Z1
+	VPSRAD       $0x01, Z1, Z3
+	VPSUBD       Z3, Z1, Z1
+	VBROADCASTSS constant0000007f<>+0(SB), Z5
+	VPADDD       Z5, Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VMULPS       Z3, Z4, Z4
+	VBROADCASTSS constant0000007f<>+0(SB), Z3
+	VPADDD       Z3, Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z1, Z4, Z4
+	VBROADCASTSS constant80000000<>+0(SB), Z1
+	VBROADCASTSS constant3f800000<>+0(SB), Z3
+	VPANDD       Z0, Z1, Z1
+	VPXORD       Z0, Z1, Z1
+	VBROADCASTSS constant3ecccccd<>+0(SB), Z5
+	VFMADD213PS  Z3, Z5, Z1
+	VDIVPS       Z1, Z3, Z1
+	VBROADCASTSS constant3cebc5e1<>+0(SB), Z5
+	VBROADCASTSS constantbe234841<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3eb0a953<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constantbea8ddb6<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3db3f840<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constantbc53beca<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3db37cee<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3e08e6a4<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3e236ae0<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VBROADCASTSS constant3e23681e<>+0(SB), Z6
+	VFMADD213PS  Z6, Z1, Z5
+	VMULPS       Z1, Z5, Z1
+	VMULPS       Z4, Z1, Z1
+	VSUBPS       Z1, Z3, Z3
+	VPXORD       Z2, Z2, Z2
+	VCMPPS       $0x01, Z2, Z0, K1
+	VMOVAPS      Z3, Z3
+	VMOVAPS      Z1, K1, Z3
+	VBROADCASTSS constant3ecc422a<>+0(SB), Z1
+	VMULPS       Z1, Z4, Z4
+	VFMADD231PS  Z4, Z0, Z3
+	VMULPS       (BX), Z3, Z0
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, BX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+DATA constant3ecc422a<>+0(SB)/4, $0x3ecc422a
+GLOBL constant3ecc422a<>(SB), RODATA|NOPTR, $4
+
+// func silu512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·silu512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS constant3f800000<>+0(SB), Z1
+	VBROADCASTSS constant80000000<>+0(SB), Z2
+	VPXORD       Z0, Z2, Z2
+	VBROADCASTSS constant42b40000<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z2
+	VBROADCASTSS constantc2d20000<>+0(SB), Z3
+	VMAXPS       Z2, Z3, Z2
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Z3
+	VMULPS       Z3, Z2, Z3
+	VRNDSCALEPS  $0x00, Z3, Z3
+	VBROADCASTSS constant3f318000<>+0(SB), Z4
+	VFNMADD231PS Z4, Z3, Z2
+	VBROADCASTSS constantb95e8083<>+0(SB), Z4
+	VFNMADD231PS Z4, Z3, Z2
+	VBROADCASTSS constant39500d01<>+0(SB), Z4
+	VBROADCASTSS constant3ab60b61<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS constant3c088889<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS constant3f000000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS constant3f800000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VBROADCASTSS constant3f800000<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z4
+	VCVTPS2DQ    Z3, Z2
+	VPSRAD       $0x01, Z2, Z3
+	VPSUBD       Z3, Z2, Z2
+	VBROADCASTSS constant0000007f<>+0(SB), Z5
+	VPADDD       Z5, Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VMULPS       Z3, Z4, Z4
+	VBROADCASTSS constant0000007f<>+0(SB), Z3
+	VPADDD       Z3, Z2, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS       Z1, Z4, Z2
+	VDIVPS       Z2, Z1, Z2
+	VMULPS       Z0, Z2, Z0
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func siluGrad512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·siluGrad512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS constant3f800000<>+0(SB), Z1
+	VBROADCASTSS constant3f800000<>+0(SB), Z2
+	VBROADCASTSS constant80000000<>+0(SB), Z3
+	VPXORD       Z0, Z3, Z3
+	VBROADCASTSS constant42b40000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VBROADCASTSS constantc2d20000<>+0(SB), Z4
+	VMAXPS       Z3, Z4, Z3
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Z4
+	VMULPS       Z4, Z3, Z4
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VBROADCASTSS constant3f318000<>+0(SB), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VBROADCASTSS constantb95e8083<>+0(SB), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VBROADCASTSS constant39500d01<>+0(SB), Z5
+	VBROADCASTSS constant3ab60b61<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS constant3c088889<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS constant3f000000<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS constant3f800000<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VBROADCASTSS constant3f800000<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z5
+	VCVTPS2DQ    Z4, Z3
+	VPSRAD       $0x01, Z3, Z4
+	VPSUBD       Z4, Z3, Z3
+	VBROADCASTSS constant0000007f<>+0(SB), Z6
+	VPADDD       Z6, Z4, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VBROADCASTSS constant0000007f<>+0(SB), Z4
+	VPADDD       Z4, Z3, Z3
+	VPSLLD       $0x17, Z3, Z3
+	VMULPS       Z3, Z5, Z5
+	VADDPS       Z2, Z5, Z3
+	VDIVPS       Z3, Z2, Z3
+	VSUBPS       Z3, Z1, Z2
+	VFMADD213PS  Z1, Z0, Z2
+	VMULPS       Z3, Z2, Z0
+	VMULPS       (BX), Z0, Z0
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, BX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func sum512(fours int, x *float32, z *float32, shift float32) (s float32, q float32)
 // Requires: AVX, AVX512F, AVX512VL, SSE
-TEXT ·product512(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	MOVQ         z+8(FP), CX
-	VBROADCASTSS shift+16(FP), Z0
+TEXT ·sum512(SB), NOSPLIT, $0-40
+	MOVQ         fours+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS shift+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -6784,20 +7038,14 @@ TEXT ·product512(SB), NOSPLIT, $0-32
 	VPXORD       Z6, Z6, Z6
 	VPXORD       Z7, Z7, Z7
 	VPXORD       Z8, Z8, Z8
-	MOVQ         $0x00000010, DX
 
 loop:
-	VMOVUPS       (AX), Z0
-	VFMADD231PS   (CX), Z0, Z1
-	VMOVUPS       64(AX), Z0
-	VFMADD231PS   64(CX), Z0, Z3
-	VMOVUPS       128(AX), Z0
-	VFMADD231PS   128(CX), Z0, Z5
-	VMOVUPS       192(AX), Z0
-	VFMADD231PS   192(CX), Z0, Z7
-	ADDQ          $0x00000100, AX
+	VADDPS        (CX), Z1, Z1
+	VADDPS        64(CX), Z3, Z3
+	VADDPS        128(CX), Z5, Z5
+	VADDPS        192(CX), Z7, Z7
 	ADDQ          $0x00000100, CX
-	DECQ          DX
+	DECQ          AX
 	JNE           loop
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z7, Z5, Z5
@@ -6810,7 +7058,7 @@ loop:
 	VADDPS        X0, X1, X1
 	VMOVSHDUP     X1, X0
 	VADDSS        X0, X1, X1
-	MOVSS         X1, s+24(FP)
+	MOVSS         X1, s+32(FP)
 	VADDPS        Z4, Z2, Z2
 	VADDPS        Z8, Z6, Z6
 	VADDPS        Z6, Z2, Z2
@@ -6822,15 +7070,17 @@ loop:
 	VADDPS        X0, X1, X1
 	VMOVSHDUP     X1, X0
 	VADDSS        X0, X1, X1
-	MOVSS         X1, q+28(FP)
+	MOVSS         X1, q+36(FP)
 	VZEROUPPER
 	RET
 
-// func moments512(x *float32, z *float32, shift float32) (s float32, q float32)
+// func product512(fours int, x *float32, z *float32, shift float32) (s float32, q float32)
 // Requires: AVX, AVX512F, AVX512VL, SSE
-TEXT ·moments512(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	VBROADCASTSS shift+16(FP), Z0
+TEXT ·product512(SB), NOSPLIT, $0-40
+	MOVQ         fours+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         z+16(FP), DX
+	VBROADCASTSS shift+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -6839,27 +7089,81 @@ TEXT ·moments512(SB), NOSPLIT, $0-32
 	VPXORD       Z6, Z6, Z6
 	VPXORD       Z7, Z7, Z7
 	VPXORD       Z8, Z8, Z8
-	MOVQ         $0x00000010, CX
 
 loop:
-	VMOVUPS       (AX), Z9
+	VMOVUPS       (CX), Z0
+	VFMADD231PS   (DX), Z0, Z1
+	VMOVUPS       64(CX), Z0
+	VFMADD231PS   64(DX), Z0, Z3
+	VMOVUPS       128(CX), Z0
+	VFMADD231PS   128(DX), Z0, Z5
+	VMOVUPS       192(CX), Z0
+	VFMADD231PS   192(DX), Z0, Z7
+	ADDQ          $0x00000100, CX
+	ADDQ          $0x00000100, DX
+	DECQ          AX
+	JNE           loop
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z5, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VADDPS        X0, X1, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, s+32(FP)
+	VADDPS        Z4, Z2, Z2
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z6, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VADDPS        X0, X2, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, q+36(FP)
+	VZEROUPPER
+	RET
+
+// func moments512(fours int, x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, AVX512F, AVX512VL, SSE
+TEXT ·moments512(SB), NOSPLIT, $0-40
+	MOVQ         fours+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS shift+24(FP), Z0
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+
+loop:
+	VMOVUPS       (CX), Z9
 	VSUBPS        Z0, Z9, Z9
 	VADDPS        Z9, Z1, Z1
 	VFMADD231PS   Z9, Z9, Z2
-	VMOVUPS       64(AX), Z9
+	VMOVUPS       64(CX), Z9
 	VSUBPS        Z0, Z9, Z9
 	VADDPS        Z9, Z3, Z3
 	VFMADD231PS   Z9, Z9, Z4
-	VMOVUPS       128(AX), Z9
+	VMOVUPS       128(CX), Z9
 	VSUBPS        Z0, Z9, Z9
 	VADDPS        Z9, Z5, Z5
 	VFMADD231PS   Z9, Z9, Z6
-	VMOVUPS       192(AX), Z9
+	VMOVUPS       192(CX), Z9
 	VSUBPS        Z0, Z9, Z9
 	VADDPS        Z9, Z7, Z7
 	VFMADD231PS   Z9, Z9, Z8
-	ADDQ          $0x00000100, AX
-	DECQ          CX
+	ADDQ          $0x00000100, CX
+	DECQ          AX
 	JNE           loop
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z7, Z5, Z5
@@ -6872,7 +7176,7 @@ loop:
 	VADDPS        X0, X1, X1
 	VMOVSHDUP     X1, X0
 	VADDSS        X0, X1, X1
-	MOVSS         X1, s+24(FP)
+	MOVSS         X1, s+32(FP)
 	VADDPS        Z4, Z2, Z2
 	VADDPS        Z8, Z6, Z6
 	VADDPS        Z6, Z2, Z2
@@ -6884,16 +7188,17 @@ loop:
 	VADDPS        X0, X1, X1
 	VMOVSHDUP     X1, X0
 	VADDSS        X0, X1, X1
-	MOVSS         X1, q+28(FP)
+	MOVSS         X1, q+36(FP)
 	VZEROUPPER
 	RET
 
-// func shifted512(x *float32, z *float32, shift float32) (s float32, q float32)
+// func shifted512(fours int, x *float32, z *float32, shift float32) (s float32, q float32)
 // Requires: AVX, AVX512F, AVX512VL, SSE
-TEXT ·shifted512(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	MOVQ         z+8(FP), CX
-	VBROADCASTSS shift+16(FP), Z0
+TEXT ·shifted512(SB), NOSPLIT, $0-40
+	MOVQ         fours+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         z+16(FP), DX
+	VBROADCASTSS shift+24(FP), Z0
 	VPXORD       Z1, Z1, Z1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
@@ -6902,32 +7207,31 @@ TEXT ·shifted512(SB), NOSPLIT, $0-32
 	VPXORD       Z6, Z6, Z6
 	VPXORD       Z7, Z7, Z7
 	VPXORD       Z8, Z8, Z8
-	MOVQ         $0x00000010, DX
 
 loop:
-	VMOVUPS       (CX), Z10
-	VMOVUPS       (AX), Z9
+	VMOVUPS       (DX), Z10
+	VMOVUPS       (CX), Z9
 	VSUBPS        Z0, Z9, Z9
 	VADDPS        Z10, Z1, Z1
 	VFMADD231PS   Z9, Z10, Z2
-	VMOVUPS       64(CX), Z10
-	VMOVUPS       64(AX), Z9
+	VMOVUPS       64(DX), Z10
+	VMOVUPS       64(CX), Z9
 	VSUBPS        Z0, Z9, Z9
 	VADDPS        Z10, Z3, Z3
 	VFMADD231PS   Z9, Z10, Z4
-	VMOVUPS       128(CX), Z10
-	VMOVUPS       128(AX), Z9
+	VMOVUPS       128(DX), Z10
+	VMOVUPS       128(CX), Z9
 	VSUBPS        Z0, Z9, Z9
 	VADDPS        Z10, Z5, Z5
 	VFMADD231PS   Z9, Z10, Z6
-	VMOVUPS       192(CX), Z10
-	VMOVUPS       192(AX), Z9
+	VMOVUPS       192(DX), Z10
+	VMOVUPS       192(CX), Z9
 	VSUBPS        Z0, Z9, Z9
 	VADDPS        Z10, Z7, Z7
 	VFMADD231PS   Z9, Z10, Z8
-	ADDQ          $0x00000100, AX
 	ADDQ          $0x00000100, CX
-	DECQ          DX
+	ADDQ          $0x00000100, DX
+	DECQ          AX
 	JNE           loop
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z7, Z5, Z5
@@ -6940,7 +7244,7 @@ loop:
 	VADDPS        X0, X1, X1
 	VMOVSHDUP     X1, X0
 	VADDSS        X0, X1, X1
-	MOVSS         X1, s+24(FP)
+	MOVSS         X1, s+32(FP)
 	VADDPS        Z4, Z2, Z2
 	VADDPS        Z8, Z6, Z6
 	VADDPS        Z6, Z2, Z2
@@ -6952,7 +7256,7 @@ loop:
 	VADDPS        X0, X1, X1
 	VMOVSHDUP     X1, X0
 	VADDSS        X0, X1, X1
-	MOVSS         X1, q+28(FP)
+	MOVSS         X1, q+36(FP)
 	VZEROUPPER
 	RET
 
@@ -7181,70 +7485,40 @@ TEXT ·exp256(SB), NOSPLIT, $0-44
 
 loop:
 	VMOVUPS      (DX), Y0
-	MOVL         $0x42b40000, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS constant42b40000<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
-	MOVL         $0xc2d20000, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS constantc2d20000<>+0(SB), Y1
 	VMAXPS       Y0, Y1, Y0
-	MOVL         $0x3fb8aa3b, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Y1
 	VMULPS       Y1, Y0, Y1
 	VROUNDPS     $0x00, Y1, Y1
-	MOVL         $0x3f318000, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Y2
+	VBROADCASTSS constant3f318000<>+0(SB), Y2
 	VFNMADD231PS Y2, Y1, Y0
-	MOVL         $0xb95e8083, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Y2
+	VBROADCASTSS constantb95e8083<>+0(SB), Y2
 	VFNMADD231PS Y2, Y1, Y0
-	MOVL         $0x39500d01, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Y2
-	MOVL         $0x3ab60b61, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant39500d01<>+0(SB), Y2
+	VBROADCASTSS constant3ab60b61<>+0(SB), Y3
 	VFMADD213PS  Y3, Y0, Y2
-	MOVL         $0x3c088889, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant3c088889<>+0(SB), Y3
 	VFMADD213PS  Y3, Y0, Y2
-	MOVL         $0x3d2aaaab, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Y3
 	VFMADD213PS  Y3, Y0, Y2
-	MOVL         $0x3e2aaaab, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Y3
 	VFMADD213PS  Y3, Y0, Y2
-	MOVL         $0x3f000000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant3f000000<>+0(SB), Y3
 	VFMADD213PS  Y3, Y0, Y2
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y3
 	VFMADD213PS  Y3, Y0, Y2
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y3
 	VFMADD213PS  Y3, Y0, Y2
 	VCVTPS2DQ    Y1, Y0
 	VPSRAD       $0x01, Y0, Y1
 	VPSUBD       Y1, Y0, Y0
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant0000007f<>+0(SB), Y3
 	VPADDD       Y3, Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y2
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS constant0000007f<>+0(SB), Y1
 	VPADDD       Y1, Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y2, Y2
@@ -7264,84 +7538,50 @@ TEXT ·sigmoid256(SB), NOSPLIT, $0-44
 	MOVQ x+16(FP), DX
 
 loop:
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X0
-	VBROADCASTSS X0, Y0
-	VMOVUPS      (DX), Y1
-	MOVL         $0x80000000, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Y2
-	VXORPS       Y1, Y2, Y1
-	MOVL         $0x42b40000, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Y2
-	VMINPS       Y1, Y2, Y1
-	MOVL         $0xc2d20000, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Y2
-	VMAXPS       Y1, Y2, Y1
-	MOVL         $0x3fb8aa3b, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Y2
-	VMULPS       Y2, Y1, Y2
+	VMOVUPS      (DX), Y0
+	VBROADCASTSS constant3f800000<>+0(SB), Y1
+	VBROADCASTSS constant80000000<>+0(SB), Y2
+	VXORPS       Y0, Y2, Y0
+	VBROADCASTSS constant42b40000<>+0(SB), Y2
+	VMINPS       Y0, Y2, Y0
+	VBROADCASTSS constantc2d20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Y2
+	VMULPS       Y2, Y0, Y2
 	VROUNDPS     $0x00, Y2, Y2
-	MOVL         $0x3f318000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
-	VFNMADD231PS Y3, Y2, Y1
-	MOVL         $0xb95e8083, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
-	VFNMADD231PS Y3, Y2, Y1
-	MOVL         $0x39500d01, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
-	MOVL         $0x3ab60b61, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Y4
-	VFMADD213PS  Y4, Y1, Y3
-	MOVL         $0x3c088889, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Y4
-	VFMADD213PS  Y4, Y1, Y3
-	MOVL         $0x3d2aaaab, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Y4
-	VFMADD213PS  Y4, Y1, Y3
-	MOVL         $0x3e2aaaab, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Y4
-	VFMADD213PS  Y4, Y1, Y3
-	MOVL         $0x3f000000, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Y4
-	VFMADD213PS  Y4, Y1, Y3
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Y4
-	VFMADD213PS  Y4, Y1, Y3
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Y4
-	VFMADD213PS  Y4, Y1, Y3
-	VCVTPS2DQ    Y2, Y1
-	VPSRAD       $0x01, Y1, Y2
-	VPSUBD       Y2, Y1, Y1
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X4
-	VBROADCASTSS X4, Y4
+	VBROADCASTSS constant3f318000<>+0(SB), Y3
+	VFNMADD231PS Y3, Y2, Y0
+	VBROADCASTSS constantb95e8083<>+0(SB), Y3
+	VFNMADD231PS Y3, Y2, Y0
+	VBROADCASTSS constant39500d01<>+0(SB), Y3
+	VBROADCASTSS constant3ab60b61<>+0(SB), Y4
+	VFMADD213PS  Y4, Y0, Y3
+	VBROADCASTSS constant3c088889<>+0(SB), Y4
+	VFMADD213PS  Y4, Y0, Y3
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Y4
+	VFMADD213PS  Y4, Y0, Y3
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Y4
+	VFMADD213PS  Y4, Y0, Y3
+	VBROADCASTSS constant3f000000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y0, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y0, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y0, Y3
+	VCVTPS2DQ    Y2, Y0
+	VPSRAD       $0x01, Y0, Y2
+	VPSUBD       Y2, Y0, Y0
+	VBROADCASTSS constant0000007f<>+0(SB), Y4
 	VPADDD       Y4, Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y3, Y3
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X2
-	VBROADCASTSS X2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPSLLD       $0x17, Y1, Y1
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y0, Y3, Y1
-	VDIVPS       Y1, Y0, Y1
-	VMOVUPS      Y1, (CX)
+	VBROADCASTSS constant0000007f<>+0(SB), Y2
+	VPADDD       Y2, Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y3, Y3
+	VADDPS       Y1, Y3, Y0
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (CX)
 	ADDQ         $0x20, DX
 	ADDQ         $0x20, CX
 	DECQ         AX
@@ -7358,118 +7598,68 @@ TEXT ·tanh256(SB), NOSPLIT, $0-44
 
 loop:
 	VMOVUPS      (DX), Y0
-	MOVL         $0x80000000, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS constant80000000<>+0(SB), Y1
 	VANDPS       Y0, Y1, Y1
 	VXORPS       Y0, Y1, Y2
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y3
 	VADDPS       Y2, Y2, Y4
-	MOVL         $0x42b40000, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constant42b40000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	MOVL         $0xc2d20000, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constantc2d20000<>+0(SB), Y5
 	VMAXPS       Y4, Y5, Y4
-	MOVL         $0x3fb8aa3b, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Y5
 	VMULPS       Y5, Y4, Y5
 	VROUNDPS     $0x00, Y5, Y5
-	MOVL         $0x3f318000, BX
-	VMOVD        BX, X6
-	VBROADCASTSS X6, Y6
+	VBROADCASTSS constant3f318000<>+0(SB), Y6
 	VFNMADD231PS Y6, Y5, Y4
-	MOVL         $0xb95e8083, BX
-	VMOVD        BX, X6
-	VBROADCASTSS X6, Y6
+	VBROADCASTSS constantb95e8083<>+0(SB), Y6
 	VFNMADD231PS Y6, Y5, Y4
-	MOVL         $0x39500d01, BX
-	VMOVD        BX, X6
-	VBROADCASTSS X6, Y6
-	MOVL         $0x3ab60b61, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Y7
+	VBROADCASTSS constant39500d01<>+0(SB), Y6
+	VBROADCASTSS constant3ab60b61<>+0(SB), Y7
 	VFMADD213PS  Y7, Y4, Y6
-	MOVL         $0x3c088889, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Y7
+	VBROADCASTSS constant3c088889<>+0(SB), Y7
 	VFMADD213PS  Y7, Y4, Y6
-	MOVL         $0x3d2aaaab, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Y7
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Y7
 	VFMADD213PS  Y7, Y4, Y6
-	MOVL         $0x3e2aaaab, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Y7
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Y7
 	VFMADD213PS  Y7, Y4, Y6
-	MOVL         $0x3f000000, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Y7
+	VBROADCASTSS constant3f000000<>+0(SB), Y7
 	VFMADD213PS  Y7, Y4, Y6
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Y7
+	VBROADCASTSS constant3f800000<>+0(SB), Y7
 	VFMADD213PS  Y7, Y4, Y6
-	MOVL         $0x3f800000, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Y7
+	VBROADCASTSS constant3f800000<>+0(SB), Y7
 	VFMADD213PS  Y7, Y4, Y6
 	VCVTPS2DQ    Y5, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X7
-	VBROADCASTSS X7, Y7
+	VBROADCASTSS constant0000007f<>+0(SB), Y7
 	VPADDD       Y7, Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y6
-	MOVL         $0x0000007f, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constant0000007f<>+0(SB), Y5
 	VPADDD       Y5, Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y6, Y6
 	VADDPS       Y3, Y6, Y4
-	MOVL         $0xc0000000, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constantc0000000<>+0(SB), Y5
 	VDIVPS       Y4, Y5, Y4
 	VADDPS       Y3, Y4, Y4
 	VXORPS       Y4, Y1, Y4
 	VMULPS       Y0, Y0, Y1
-	MOVL         $0x3b6b69e8, BX
-	VMOVD        BX, X3
-	VBROADCASTSS X3, Y3
-	MOVL         $0xbc11371b, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constant3b6b69e8<>+0(SB), Y3
+	VBROADCASTSS constantbc11371b<>+0(SB), Y5
 	VFMADD213PS  Y5, Y1, Y3
-	MOVL         $0x3cb327a4, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constant3cb327a4<>+0(SB), Y5
 	VFMADD213PS  Y5, Y1, Y3
-	MOVL         $0xbd5d0dd1, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constantbd5d0dd1<>+0(SB), Y5
 	VFMADD213PS  Y5, Y1, Y3
-	MOVL         $0x3e088889, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constant3e088889<>+0(SB), Y5
 	VFMADD213PS  Y5, Y1, Y3
-	MOVL         $0xbeaaaaab, BX
-	VMOVD        BX, X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS constantbeaaaaab<>+0(SB), Y5
 	VFMADD213PS  Y5, Y1, Y3
 	VMULPS       Y0, Y1, Y1
 	VFMADD213PS  Y0, Y3, Y1
-	MOVL         $0x3eb33333, BX
-	VMOVD        BX, X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS constant3eb33333<>+0(SB), Y0
 	VCMPPS       $0x01, Y0, Y2, Y0
 	VBLENDVPS    Y0, Y1, Y4, Y0
 	VMOVUPS      Y0, (CX)
@@ -7480,11 +7670,319 @@ loop:
 	VZEROUPPER
 	RET
 
-// func sum256(x *float32, z *float32, shift float32) (s float32, q float32)
+// func gelu256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gelu256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS      (DX), Y0
+	VBROADCASTSS constantbf000000<>+0(SB), Y1
+	VMULPS       Y1, Y0, Y1
+	VMULPS       Y0, Y1, Y1
+	VBROADCASTSS constant42b40000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS constantc2d20000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Y2
+	VMULPS       Y2, Y1, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VBROADCASTSS constant3f318000<>+0(SB), Y3
+	VFNMADD231PS Y3, Y2, Y1
+	VBROADCASTSS constantb95e8083<>+0(SB), Y3
+	VFNMADD231PS Y3, Y2, Y1
+	VBROADCASTSS constant39500d01<>+0(SB), Y3
+	VBROADCASTSS constant3ab60b61<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3c088889<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3f000000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VCVTPS2DQ    Y2, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VBROADCASTSS constant0000007f<>+0(SB), Y4
+	VPADDD       Y4, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VBROADCASTSS constant0000007f<>+0(SB), Y2
+	VPADDD       Y2, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VBROADCASTSS constant80000000<>+0(SB), Y1
+	VBROADCASTSS constant3f800000<>+0(SB), Y2
+	VANDPS       Y0, Y1, Y1
+	VXORPS       Y0, Y1, Y1
+	VBROADCASTSS constant3ecccccd<>+0(SB), Y4
+	VFMADD213PS  Y2, Y4, Y1
+	VDIVPS       Y1, Y2, Y1
+	VBROADCASTSS constant3cebc5e1<>+0(SB), Y4
+	VBROADCASTSS constantbe234841<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3eb0a953<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constantbea8ddb6<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3db3f840<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constantbc53beca<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3db37cee<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3e08e6a4<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3e236ae0<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3e23681e<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VMULPS       Y1, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y1, Y2, Y2
+	VBLENDVPS    Y0, Y1, Y2, Y1
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func geluGrad256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluGrad256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS      (DX), Y0
+	VBROADCASTSS constantbf000000<>+0(SB), Y1
+	VMULPS       Y1, Y0, Y1
+	VMULPS       Y0, Y1, Y1
+	VBROADCASTSS constant42b40000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS constantc2d20000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Y2
+	VMULPS       Y2, Y1, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VBROADCASTSS constant3f318000<>+0(SB), Y3
+	VFNMADD231PS Y3, Y2, Y1
+	VBROADCASTSS constantb95e8083<>+0(SB), Y3
+	VFNMADD231PS Y3, Y2, Y1
+	VBROADCASTSS constant39500d01<>+0(SB), Y3
+	VBROADCASTSS constant3ab60b61<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3c088889<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3f000000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VBROADCASTSS constant3f800000<>+0(SB), Y4
+	VFMADD213PS  Y4, Y1, Y3
+	VCVTPS2DQ    Y2, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VBROADCASTSS constant0000007f<>+0(SB), Y4
+	VPADDD       Y4, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VBROADCASTSS constant0000007f<>+0(SB), Y2
+	VPADDD       Y2, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VBROADCASTSS constant80000000<>+0(SB), Y1
+	VBROADCASTSS constant3f800000<>+0(SB), Y2
+	VANDPS       Y0, Y1, Y1
+	VXORPS       Y0, Y1, Y1
+	VBROADCASTSS constant3ecccccd<>+0(SB), Y4
+	VFMADD213PS  Y2, Y4, Y1
+	VDIVPS       Y1, Y2, Y1
+	VBROADCASTSS constant3cebc5e1<>+0(SB), Y4
+	VBROADCASTSS constantbe234841<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3eb0a953<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constantbea8ddb6<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3db3f840<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constantbc53beca<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3db37cee<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3e08e6a4<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3e236ae0<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VBROADCASTSS constant3e23681e<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y4
+	VMULPS       Y1, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y1, Y2, Y2
+	VBLENDVPS    Y0, Y1, Y2, Y1
+	VBROADCASTSS constant3ecc422a<>+0(SB), Y2
+	VMULPS       Y2, Y3, Y3
+	VFMADD231PS  Y3, Y0, Y1
+	VMULPS       (BX), Y1, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, BX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func silu256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·silu256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS      (DX), Y0
+	VBROADCASTSS constant3f800000<>+0(SB), Y1
+	VBROADCASTSS constant80000000<>+0(SB), Y2
+	VXORPS       Y0, Y2, Y2
+	VBROADCASTSS constant42b40000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS constantc2d20000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Y3
+	VMULPS       Y3, Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VBROADCASTSS constant3f318000<>+0(SB), Y4
+	VFNMADD231PS Y4, Y3, Y2
+	VBROADCASTSS constantb95e8083<>+0(SB), Y4
+	VFNMADD231PS Y4, Y3, Y2
+	VBROADCASTSS constant39500d01<>+0(SB), Y4
+	VBROADCASTSS constant3ab60b61<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VBROADCASTSS constant3c088889<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VBROADCASTSS constant3f000000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VBROADCASTSS constant3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VBROADCASTSS constant3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VCVTPS2DQ    Y3, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VBROADCASTSS constant0000007f<>+0(SB), Y5
+	VPADDD       Y5, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VBROADCASTSS constant0000007f<>+0(SB), Y3
+	VPADDD       Y3, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VADDPS       Y1, Y4, Y2
+	VDIVPS       Y2, Y1, Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, CX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func siluGrad256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluGrad256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS      (DX), Y0
+	VBROADCASTSS constant3f800000<>+0(SB), Y1
+	VBROADCASTSS constant3f800000<>+0(SB), Y2
+	VBROADCASTSS constant80000000<>+0(SB), Y3
+	VXORPS       Y0, Y3, Y3
+	VBROADCASTSS constant42b40000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS constantc2d20000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constant3fb8aa3b<>+0(SB), Y4
+	VMULPS       Y4, Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VBROADCASTSS constant3f318000<>+0(SB), Y5
+	VFNMADD231PS Y5, Y4, Y3
+	VBROADCASTSS constantb95e8083<>+0(SB), Y5
+	VFNMADD231PS Y5, Y4, Y3
+	VBROADCASTSS constant39500d01<>+0(SB), Y5
+	VBROADCASTSS constant3ab60b61<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VBROADCASTSS constant3c088889<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VBROADCASTSS constant3d2aaaab<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VBROADCASTSS constant3e2aaaab<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VBROADCASTSS constant3f000000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VBROADCASTSS constant3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VBROADCASTSS constant3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VCVTPS2DQ    Y4, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VBROADCASTSS constant0000007f<>+0(SB), Y6
+	VPADDD       Y6, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VBROADCASTSS constant0000007f<>+0(SB), Y4
+	VPADDD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y5, Y5
+	VADDPS       Y2, Y5, Y3
+	VDIVPS       Y3, Y2, Y3
+	VSUBPS       Y3, Y1, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMULPS       Y3, Y2, Y0
+	VMULPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, BX
+	DECQ         AX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func sum256(fours int, x *float32, z *float32, shift float32) (s float32, q float32)
 // Requires: AVX, SSE
-TEXT ·sum256(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	VBROADCASTSS shift+16(FP), Y0
+TEXT ·sum256(SB), NOSPLIT, $0-40
+	MOVQ         fours+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS shift+24(FP), Y0
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -7493,67 +7991,14 @@ TEXT ·sum256(SB), NOSPLIT, $0-32
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
-	MOVQ         $0x00000020, CX
 
 loop:
-	VADDPS       (AX), Y0, Y0
-	VADDPS       32(AX), Y2, Y2
-	VADDPS       64(AX), Y4, Y4
-	VADDPS       96(AX), Y6, Y6
-	ADDQ         $0x00000080, AX
-	DECQ         CX
-	JNE          loop
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y4, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X2
-	VADDPS       X2, X0, X0
-	VMOVHLPS     X0, X0, X2
-	VADDPS       X2, X0, X0
-	VMOVSHDUP    X0, X2
-	VADDSS       X2, X0, X0
-	MOVSS        X0, s+24(FP)
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y5, Y5
-	VADDPS       Y5, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X0, X1, X1
-	VMOVHLPS     X1, X1, X0
-	VADDPS       X0, X1, X1
-	VMOVSHDUP    X1, X0
-	VADDSS       X0, X1, X1
-	MOVSS        X1, q+28(FP)
-	VZEROUPPER
-	RET
-
-// func product256(x *float32, z *float32, shift float32) (s float32, q float32)
-// Requires: AVX, FMA3, SSE
-TEXT ·product256(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	MOVQ         z+8(FP), CX
-	VBROADCASTSS shift+16(FP), Y0
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VXORPS       Y7, Y7, Y7
-	MOVQ         $0x00000020, DX
-
-loop:
-	VMOVUPS      (AX), Y8
-	VFMADD231PS  (CX), Y8, Y0
-	VMOVUPS      32(AX), Y8
-	VFMADD231PS  32(CX), Y8, Y2
-	VMOVUPS      64(AX), Y8
-	VFMADD231PS  64(CX), Y8, Y4
-	VMOVUPS      96(AX), Y8
-	VFMADD231PS  96(CX), Y8, Y6
-	ADDQ         $0x00000080, AX
+	VADDPS       (CX), Y0, Y0
+	VADDPS       32(CX), Y2, Y2
+	VADDPS       64(CX), Y4, Y4
+	VADDPS       96(CX), Y6, Y6
 	ADDQ         $0x00000080, CX
-	DECQ         DX
+	DECQ         AX
 	JNE          loop
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y6, Y4, Y4
@@ -7564,7 +8009,7 @@ loop:
 	VADDPS       X2, X0, X0
 	VMOVSHDUP    X0, X2
 	VADDSS       X2, X0, X0
-	MOVSS        X0, s+24(FP)
+	MOVSS        X0, s+32(FP)
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y5, Y1, Y1
@@ -7574,15 +8019,68 @@ loop:
 	VADDPS       X0, X1, X1
 	VMOVSHDUP    X1, X0
 	VADDSS       X0, X1, X1
-	MOVSS        X1, q+28(FP)
+	MOVSS        X1, q+36(FP)
 	VZEROUPPER
 	RET
 
-// func moments256(x *float32, z *float32, shift float32) (s float32, q float32)
+// func product256(fours int, x *float32, z *float32, shift float32) (s float32, q float32)
 // Requires: AVX, FMA3, SSE
-TEXT ·moments256(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	VBROADCASTSS shift+16(FP), Y0
+TEXT ·product256(SB), NOSPLIT, $0-40
+	MOVQ         fours+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         z+16(FP), DX
+	VBROADCASTSS shift+24(FP), Y0
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+
+loop:
+	VMOVUPS      (CX), Y8
+	VFMADD231PS  (DX), Y8, Y0
+	VMOVUPS      32(CX), Y8
+	VFMADD231PS  32(DX), Y8, Y2
+	VMOVUPS      64(CX), Y8
+	VFMADD231PS  64(DX), Y8, Y4
+	VMOVUPS      96(CX), Y8
+	VFMADD231PS  96(DX), Y8, Y6
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNE          loop
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y4, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X0
+	VMOVHLPS     X0, X0, X2
+	VADDPS       X2, X0, X0
+	VMOVSHDUP    X0, X2
+	VADDSS       X2, X0, X0
+	MOVSS        X0, s+32(FP)
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X1
+	VMOVHLPS     X1, X1, X0
+	VADDPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VADDSS       X0, X1, X1
+	MOVSS        X1, q+36(FP)
+	VZEROUPPER
+	RET
+
+// func moments256(fours int, x *float32, z *float32, shift float32) (s float32, q float32)
+// Requires: AVX, FMA3, SSE
+TEXT ·moments256(SB), NOSPLIT, $0-40
+	MOVQ         fours+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS shift+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -7591,27 +8089,26 @@ TEXT ·moments256(SB), NOSPLIT, $0-32
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
-	MOVQ         $0x00000020, CX
 
 loop:
-	VMOVUPS      (AX), Y9
+	VMOVUPS      (CX), Y9
 	VSUBPS       Y0, Y9, Y9
 	VADDPS       Y9, Y1, Y1
 	VFMADD231PS  Y9, Y9, Y2
-	VMOVUPS      32(AX), Y9
+	VMOVUPS      32(CX), Y9
 	VSUBPS       Y0, Y9, Y9
 	VADDPS       Y9, Y3, Y3
 	VFMADD231PS  Y9, Y9, Y4
-	VMOVUPS      64(AX), Y9
+	VMOVUPS      64(CX), Y9
 	VSUBPS       Y0, Y9, Y9
 	VADDPS       Y9, Y5, Y5
 	VFMADD231PS  Y9, Y9, Y6
-	VMOVUPS      96(AX), Y9
+	VMOVUPS      96(CX), Y9
 	VSUBPS       Y0, Y9, Y9
 	VADDPS       Y9, Y7, Y7
 	VFMADD231PS  Y9, Y9, Y8
-	ADDQ         $0x00000080, AX
-	DECQ         CX
+	ADDQ         $0x00000080, CX
+	DECQ         AX
 	JNE          loop
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y7, Y5, Y5
@@ -7622,7 +8119,7 @@ loop:
 	VADDPS       X0, X1, X1
 	VMOVSHDUP    X1, X0
 	VADDSS       X0, X1, X1
-	MOVSS        X1, s+24(FP)
+	MOVSS        X1, s+32(FP)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y8, Y6, Y6
 	VADDPS       Y6, Y2, Y2
@@ -7632,16 +8129,17 @@ loop:
 	VADDPS       X0, X1, X1
 	VMOVSHDUP    X1, X0
 	VADDSS       X0, X1, X1
-	MOVSS        X1, q+28(FP)
+	MOVSS        X1, q+36(FP)
 	VZEROUPPER
 	RET
 
-// func shifted256(x *float32, z *float32, shift float32) (s float32, q float32)
+// func shifted256(fours int, x *float32, z *float32, shift float32) (s float32, q float32)
 // Requires: AVX, FMA3, SSE
-TEXT ·shifted256(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	MOVQ         z+8(FP), CX
-	VBROADCASTSS shift+16(FP), Y0
+TEXT ·shifted256(SB), NOSPLIT, $0-40
+	MOVQ         fours+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         z+16(FP), DX
+	VBROADCASTSS shift+24(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -7650,32 +8148,31 @@ TEXT ·shifted256(SB), NOSPLIT, $0-32
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
-	MOVQ         $0x00000020, DX
 
 loop:
-	VMOVUPS      (CX), Y10
-	VMOVUPS      (AX), Y9
+	VMOVUPS      (DX), Y10
+	VMOVUPS      (CX), Y9
 	VSUBPS       Y0, Y9, Y9
 	VADDPS       Y10, Y1, Y1
 	VFMADD231PS  Y9, Y10, Y2
-	VMOVUPS      32(CX), Y10
-	VMOVUPS      32(AX), Y9
+	VMOVUPS      32(DX), Y10
+	VMOVUPS      32(CX), Y9
 	VSUBPS       Y0, Y9, Y9
 	VADDPS       Y10, Y3, Y3
 	VFMADD231PS  Y9, Y10, Y4
-	VMOVUPS      64(CX), Y10
-	VMOVUPS      64(AX), Y9
+	VMOVUPS      64(DX), Y10
+	VMOVUPS      64(CX), Y9
 	VSUBPS       Y0, Y9, Y9
 	VADDPS       Y10, Y5, Y5
 	VFMADD231PS  Y9, Y10, Y6
-	VMOVUPS      96(CX), Y10
-	VMOVUPS      96(AX), Y9
+	VMOVUPS      96(DX), Y10
+	VMOVUPS      96(CX), Y9
 	VSUBPS       Y0, Y9, Y9
 	VADDPS       Y10, Y7, Y7
 	VFMADD231PS  Y9, Y10, Y8
-	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	DECQ         DX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
 	JNE          loop
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y7, Y5, Y5
@@ -7686,7 +8183,7 @@ loop:
 	VADDPS       X0, X1, X1
 	VMOVSHDUP    X1, X0
 	VADDSS       X0, X1, X1
-	MOVSS        X1, s+24(FP)
+	MOVSS        X1, s+32(FP)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y8, Y6, Y6
 	VADDPS       Y6, Y2, Y2
@@ -7696,7 +8193,7 @@ loop:
 	VADDPS       X0, X1, X1
 	VMOVSHDUP    X1, X0
 	VADDSS       X0, X1, X1
-	MOVSS        X1, q+28(FP)
+	MOVSS        X1, q+36(FP)
 	VZEROUPPER
 	RET
 

@@ -11,12 +11,13 @@ const block = 1024
 // mapFunc is a loop over whole vectors; not every loop uses z and the scalars.
 type mapFunc func(vectors int, dst, x, z *float32, a, b, c float32)
 
-// blockFunc sums a block of 1024.
-type blockFunc func(x, z *float32, shift float32) (s, q float32)
+// blockFunc sums four times some vectors.
+type blockFunc func(fours int, x, z *float32, shift float32) (s, q float32)
 
 // vectorLoops are a level's loops over vectors; any may be nil.
 type vectorLoops struct {
 	add, mul, axpy, affine, affine2, relu, affineRelu, reluGrad, exp, sigmoid, tanh mapFunc
+	gelu, geluGrad, silu, siluGrad                                                  mapFunc
 	sum, product, moments, shifted                                                  blockFunc
 	adamW                                                                           func(vectors int, w, m, v, dw *float32, k *[8]float32)
 }
@@ -109,16 +110,17 @@ func ReluGrad(dst, y, dy []float32) {
 	}
 }
 
-// blocks runs f on the blocks of x and returns what is left.
+// blocks runs f on the blocks of x, the last of which may be shorter, and returns what is left.
 func (f blockFunc) blocks(x, z []float32, shift float32) (restX, restZ []float32, s, q float64) {
 	if f == nil {
 		return x, z, 0, 0
 	}
-	for len(x) >= block {
-		a, b := f(&x[0], &z[0], shift)
+	for len(x) >= 4*best.lanes {
+		fours := min(len(x), block) / (4 * best.lanes)
+		a, b := f(fours, &x[0], &z[0], shift)
 		s += float64(a)
 		q += float64(b)
-		x, z = x[block:], z[block:]
+		x, z = x[fours*4*best.lanes:], z[fours*4*best.lanes:]
 	}
 	return x, z, s, q
 }
@@ -213,6 +215,51 @@ func curve(f mapFunc, dst, x []float32, plain func(float64) float64) {
 		var rest [16]float32
 		copy(rest[:], x[i:])
 		f(1, &rest[0], &rest[0], &rest[0], 0, 0, 0)
+		copy(dst[i:], rest[:])
+	}
+}
+
+// Gelu writes dst = x·Φ(x), Φ being the normal distribution's share below x, which is off by 1.2e-7 at most (Hendrycks and Gimpel 2016,
+// arXiv:1606.08415).
+func Gelu(dst, x []float32) {
+	curve(best.gelu, dst, x, func(v float64) float64 { return v * normal(v) })
+}
+
+// GeluGrad writes dst = dy·(Φ(x) + x·φ(x)).
+func GeluGrad(dst, x, dy []float32) {
+	curveGrad(best.geluGrad, dst, x, dy, func(v float64) float64 { return normal(v) + v*math.Exp(-v*v/2)/math.Sqrt(2*math.Pi) })
+}
+
+func normal(v float64) float64 { return 0.5 * math.Erfc(-v/math.Sqrt2) }
+
+// Silu writes dst = x·sigmoid(x), within about three units in the last place.
+func Silu(dst, x []float32) {
+	curve(best.silu, dst, x, func(v float64) float64 { return v / (1 + math.Exp(-v)) })
+}
+
+// SiluGrad writes dst = dy·s·(1 + x·(1 − s)), s = sigmoid(x).
+func SiluGrad(dst, x, dy []float32) {
+	curveGrad(best.siluGrad, dst, x, dy, func(v float64) float64 {
+		s := 1 / (1 + math.Exp(-v))
+		return s * (1 + v*(1-s))
+	})
+}
+
+// curveGrad writes dst = dy·slope(x), as curve does.
+func curveGrad(f mapFunc, dst, x, dy []float32, slope func(float64) float64) {
+	x, dy = x[:len(dst)], dy[:len(dst)]
+	if f == nil {
+		for i, v := range x {
+			dst[i] = float32(float64(dy[i]) * slope(float64(v)))
+		}
+		return
+	}
+	i := f.vectors(dst, x, dy, 0, 0, 0)
+	if i < len(dst) {
+		var at, rest [16]float32
+		copy(at[:], x[i:])
+		copy(rest[:], dy[i:])
+		f(1, &rest[0], &at[0], &rest[0], 0, 0, 0)
 		copy(dst[i:], rest[:])
 	}
 }

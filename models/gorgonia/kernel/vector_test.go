@@ -69,6 +69,51 @@ func TestElementwiseLoopsAreTheSameOnEveryLevel(t *testing.T) {
 	}
 }
 
+func TestGatedCurvesAreMaths(t *testing.T) {
+	sigmoid := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+	share := func(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
+	density := func(x float64) float64 { return math.Exp(-x*x/2) / math.Sqrt(2*math.Pi) }
+	for _, c := range []struct {
+		name  string
+		f     func(dst, x, dy []float32)
+		math  func(x float64) float64
+		error func(x float64) float64
+	}{
+		{"Gelu", func(dst, x, _ []float32) { Gelu(dst, x) }, func(x float64) float64 { return x * share(x) }, func(x float64) float64 { return 2e-7 * math.Abs(x) }},
+		{"GeluGrad", GeluGrad, func(x float64) float64 { return share(x) + x*density(x) }, func(float64) float64 { return 4e-7 }},
+		{"Silu", func(dst, x, _ []float32) { Silu(dst, x) }, func(x float64) float64 { return x * sigmoid(x) }, func(x float64) float64 { return 4e-7*math.Abs(x*sigmoid(x)) + 1e-35 }},
+		{"SiluGrad", SiluGrad, func(x float64) float64 { return sigmoid(x) * (1 + x*(1-sigmoid(x))) }, func(x float64) float64 { return 4e-7 + 6e-8*math.Abs(x) }},
+	} {
+		eachLevel(t, func(t *testing.T) {
+			var x []float32
+			for v := float32(-110); v < 92; v += 0.00713 {
+				x = append(x, v)
+			}
+			dy, got := make([]float32, len(x)), make([]float32, len(x))
+			for i := range dy {
+				dy[i] = 1
+			}
+			c.f(got, x, dy)
+			for i, v := range x {
+				if want := c.math(float64(v)); !(math.Abs(float64(got[i])-want) <= c.error(float64(v))) {
+					t.Fatalf("%s(%v) is %v, want %v", c.name, v, got[i], want)
+				}
+			}
+			for i := range 40 {
+				one := []float32{0}
+				c.f(one, x[i*7:i*7+1], dy[:1])
+				if !same(one[0], got[i*7]) {
+					t.Errorf("%s(%v) depends on its place", c.name, x[i*7])
+				}
+			}
+			nan := []float32{float32(math.NaN())}
+			if c.f(nan, nan, dy[:1]); nan[0] == nan[0] {
+				t.Errorf("%s makes %v of NaN", c.name, nan[0])
+			}
+		})
+	}
+}
+
 func TestCurvesAreMathsWithinTwoUnits(t *testing.T) {
 	curves := map[string]struct {
 		f    func(dst, x []float32)

@@ -206,7 +206,7 @@ BCE = {"output": "out0", "kind": "bce", "weight": 1}
 def cases():
     return {
         "net_unet": lambda: segmentation(UNet(), 2, 1, 3, 16, [{**DICE, "weight": .5}, {**BCE, "weight": .5}], 3e-3),
-        "net_resnet18d_unet": lambda: {**segmentation(ResUNet(), 2, 3, 7, 32, [DICE], 3e-3), "edge": 4e-6},
+        "net_resnet18d_unet": lambda: {**segmentation(ResUNet(), 2, 3, 7, 32, [DICE], 3e-3), "edge": 6e-6},
         "net_slices": classification,
         "net_slices_folded": lambda: classification(folded=True),
         "net_vertebra": lambda: method(Vertebra(Next()), 3, 15, 16),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -51,16 +52,81 @@ var maps = []mapLoop{
 		return m
 	}},
 	{"exp", false, 0, func(s isa, x, _ Op, _ []reg.VecVirtual) reg.VecVirtual { return s.exp(s.load(x)) }},
-	{"sigmoid", false, 0, func(s isa, x, _ Op, _ []reg.VecVirtual) reg.VecVirtual {
-		one := s.constant(0x3f800000)
-		n := s.vec()
-		s.xor(s.load(x), s.constant(0x80000000), n)
-		e := s.add(s.exp(n), one)
-		ctx.VDIVPS(e, one, e)
-		return e
-	}},
+	{"sigmoid", false, 0, func(s isa, x, _ Op, _ []reg.VecVirtual) reg.VecVirtual { return s.sigmoid(s.load(x)) }},
 	{"tanh", false, 0, func(s isa, x, _ Op, _ []reg.VecVirtual) reg.VecVirtual { return s.tanh(s.load(x)) }},
+	// dst = x·Φ(x)
+	{"gelu", false, 0, func(s isa, x, _ Op, _ []reg.VecVirtual) reg.VecVirtual {
+		v := s.load(x)
+		share, _ := s.normal(v)
+		return s.mul(share, v)
+	}},
+	// dst = z·(Φ(x) + x·φ(x))
+	{"geluGrad", true, 0, func(s isa, x, z Op, _ []reg.VecVirtual) reg.VecVirtual {
+		v := s.load(x)
+		share, e := s.normal(v)
+		ctx.VMULPS(s.constant(bits(1/math.Sqrt(2*math.Pi))), e, e)
+		ctx.VFMADD231PS(e, v, share)
+		return s.mul(share, z)
+	}},
+	// dst = x·sigmoid(x)
+	{"silu", false, 0, func(s isa, x, _ Op, _ []reg.VecVirtual) reg.VecVirtual {
+		v := s.load(x)
+		return s.mul(s.sigmoid(v), v)
+	}},
+	// dst = z·(s·(1 + x·(1 − s))), s = sigmoid(x)
+	{"siluGrad", true, 0, func(s isa, x, z Op, _ []reg.VecVirtual) reg.VecVirtual {
+		v, one := s.load(x), s.constant(0x3f800000)
+		g, rest := s.sigmoid(v), s.vec()
+		ctx.VSUBPS(g, one, rest)
+		ctx.VFMADD213PS(one, v, rest)
+		return s.mul(s.mul(rest, g), z)
+	}},
 }
+
+func (s isa) sigmoid(x reg.VecVirtual) reg.VecVirtual {
+	one := s.constant(0x3f800000)
+	n := s.vec()
+	s.xor(x, s.constant(0x80000000), n)
+	e := s.add(s.exp(n), one)
+	ctx.VDIVPS(e, one, e)
+	return e
+}
+
+// normal returns Φ(x), the normal distribution's share below x, within 1.2e-7, and e^(−x²/2). The share beyond |x| is e^(−x²/2)·t·P(t) with
+// t = 1/(1 + 0.4·|x|), the form of Abramowitz and Stegun's 7.1.26; P interpolates at ten Chebyshev nodes of t.
+func (s isa) normal(x reg.VecVirtual) (share, e reg.VecVirtual) {
+	e = s.exp(s.mul(s.mul(x, s.constant(bits(-.5))), x))
+	sign, t := s.vec(), s.vec()
+	mask, one := s.constant(0x80000000), s.constant(0x3f800000)
+	if s.wide {
+		ctx.VPANDD(x, mask, sign)
+	} else {
+		ctx.VANDPS(x, mask, sign)
+	}
+	s.xor(x, sign, t)
+	ctx.VFMADD213PS(one, s.constant(bits(.4)), t)
+	ctx.VDIVPS(t, one, t)
+	p := s.constant(bits(tailSeries[0]))
+	for _, c := range tailSeries[1:] {
+		ctx.VFMADD213PS(s.constant(bits(c)), t, p)
+	}
+	tail, rest := s.mul(s.mul(p, t), e), s.vec()
+	ctx.VSUBPS(tail, one, rest)
+	share = s.vec()
+	if s.wide {
+		k := ctx.K()
+		ctx.VCMPPS(Imm(1), s.zero(), x, k) // less than
+		ctx.VMOVAPS(rest, share)
+		ctx.VMOVAPS(tail, k, share)
+	} else {
+		ctx.VBLENDVPS(x, tail, rest, share) // by the sign
+	}
+	return share, e
+}
+
+// tailSeries are P's coefficients, t⁹'s first.
+var tailSeries = []float64{0.028780879452824593, -0.1594553142786026, 0.34504184126853943, -0.3298165202140808, 0.0878758430480957,
+	-0.01292390562593937, 0.08764062821865082, 0.13369232416152954, 0.15958738327026367, 0.15957686305046082}
 
 func (s isa) load(x Op) reg.VecVirtual {
 	v := s.vec()
@@ -101,14 +167,18 @@ func (s isa) relu(x reg.VecVirtual) reg.VecVirtual {
 	return v
 }
 
+// constants are those in memory, by their bits.
+var constants = map[uint32]Mem{}
+
 // constant broadcasts a float32 by its bits.
 func (s isa) constant(bits uint32) reg.VecVirtual {
-	r := ctx.GP32()
-	ctx.MOVL(U32(bits), r)
-	x := ctx.XMM()
-	ctx.VMOVD(r, x)
+	at, ok := constants[bits]
+	if !ok {
+		at = ctx.ConstData(fmt.Sprintf("constant%08x", bits), U32(bits))
+		constants[bits] = at
+	}
 	v := s.vec()
-	ctx.VBROADCASTSS(x, v)
+	ctx.VBROADCASTSS(at, v)
 	return v
 }
 
@@ -222,9 +292,9 @@ func (s isa) mapLoop(m mapLoop) {
 	ctx.RET()
 }
 
-// Sums of a block of 1024 floats, in four partial sums that are added in pairs.
+// Sums of four times some vectors, in four partial sums that are added in pairs.
 
-const blockSignature = "func(x, z *float32, shift float32) (s, q float32)"
+const blockSignature = "func(fours int, x, z *float32, shift float32) (s, q float32)"
 
 type blockSum struct {
 	name string
@@ -253,8 +323,8 @@ var blockSums = []blockSum{
 func (s isa) blockSum(b blockSum) {
 	name := b.name + s.name
 	signatures[name] = blockSignature
-	plain(name, fmt.Sprintf("%s sums a block of 1024.", name))
-	x := param("x")
+	plain(name, fmt.Sprintf("%s sums four vectors at a time.", name))
+	k, x := param("fours"), param("x")
 	var z reg.GPVirtual
 	if b.z {
 		z = param("z")
@@ -271,8 +341,6 @@ func (s isa) blockSum(b blockSum) {
 		sums[i] = s.zero()
 		squares[i] = s.zero()
 	}
-	k := ctx.GP64()
-	ctx.MOVQ(U32(4096/(n*s.bytes)), k)
 	ctx.Label("loop")
 	for i := range n {
 		var zOp Op
