@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,7 +32,7 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, "CSPINE_NATIVE_DIR="+os.Getenv("CSPINE_NATIVE_DIR"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "blank": blank},
 	})
 }
 
@@ -49,5 +50,24 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if want := int(args[0][0] - '0'); got != want {
 		ts.Fatalf("status %d, want %d", got, want)
+	}
+}
+
+// blank takes away all that the slices of a study show: blank FOLDER. They must be explicit little endian, their pixels the last element.
+func blank(ts *testscript.TestScript, _ bool, args []string) {
+	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.dcm"))
+	if err != nil || len(files) == 0 {
+		ts.Fatalf("no slices in %s: %v", args[0], err)
+	}
+	for _, name := range files {
+		file, err := os.ReadFile(name)
+		ts.Check(err)
+		const header = 12 // tag, VR, two bytes reserved, length
+		at := bytes.LastIndex(file, []byte("\xe0\x7f\x10\x00OW"))
+		if at < 0 {
+			ts.Fatalf("%s has no pixels", name)
+		}
+		clear(file[at+header:])
+		ts.Check(os.WriteFile(name, file, 0o666))
 	}
 }
