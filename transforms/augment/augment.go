@@ -1,12 +1,13 @@
 // Package augment makes new training samples of known ones: it moves, bends, dims and blurs a volume together
-// with its label map.
+// with its label map (Options), or the slices of a vertebra's crop together with their mask (Slices).
 //
 // Invariants:
 //   - The result must depend on the options, the sample and the seed alone.
-//   - Whatever moves or bends is one map from the result's voxels to the sample's, and is followed once: linear
-//     between voxels for the volume, the nearest voxel for the labels.
-//   - Labels keep their values, however a volume is flipped: C3 stays C3. What comes from outside of the
-//     sample is background.
+//   - Whatever moves or bends is one map from the result's voxels or pixels to the sample's, and is followed once: linear
+//     between them for grey values and for a crop's mask, the nearest voxel for a volume's labels.
+//   - Labels keep their values, however a volume is flipped: C3 stays C3. What comes from outside of a
+//     volume is background; a slice is mirrored.
+//   - A fracture's label goes with its crop, wherever that goes.
 //   - Each operation draws from a stream of its own, so that switching one on leaves the others' draws as
 //     they are.
 package augment
