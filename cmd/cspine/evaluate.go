@@ -6,194 +6,234 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"github.com/cspine/cspine/artifacts"
-	"github.com/cspine/cspine/internal/volume"
-	"github.com/cspine/cspine/models"
-	"github.com/cspine/cspine/models/engines"
-	"github.com/cspine/cspine/transforms/load"
+	"github.com/cspine/cspine/transforms/classify"
 	"github.com/cspine/cspine/transforms/score"
-	"github.com/cspine/cspine/transforms/segment"
 )
 
+type evaluateFlags struct {
+	submission, truth string
+	heldOut           heldOutFlags
+	outOfFold         bool
+	normalise, plots  string
+
+	allowMissing, json bool
+}
+
 func newEvaluate() *cobra.Command {
-	c := &cobra.Command{Use: "evaluate", Short: "Measure a model on a data set"}
+	var e evaluateFlags
+	c := &cobra.Command{
+		Use:   "evaluate --submission FILE --truth train.csv | --out-of-fold --store URL --run NAME",
+		Short: "Score predictions by the competition's metric; measure a segmenter",
+		Long: `Score predictions against what is known: the competition's weighted log loss beside
+that of the best constant answer and of saying 0.5; for each level, all levels and
+the patient the area under the ROC curve with its 95 % confidence interval, average
+precision, sensitivity at 90 % specificity, specificity at 90 % sensitivity, and the
+Brier score. A dash is what is undefined, as an area where nothing is fractured.
+
+  --submission    a table row_id,fractured, as 'cspine predict' writes it
+  --out-of-fold   what the trainings of a run answered for the studies that each held
+                  out, all folds together
+
+The metric weighs a fractured vertebra 2 and an intact one 1, the patient 14 and 7.
+Losses are divided by the sum of weights of each study (--normalise row, as the
+public graders do) or of all (--normalise global).`,
+		Example: `  cspine evaluate --submission submission.csv --truth rsna2022/train.csv --plots plots
+  cspine evaluate --out-of-fold --store store --run bones`,
+		RunE: func(c *cobra.Command, _ []string) error { return e.run(c) },
+	}
+	f := c.Flags()
+	f.StringVar(&e.submission, "submission", "", "predictions: a table row_id,fractured")
+	f.StringVar(&e.truth, "truth", "", "what is so: a table StudyInstanceUID,patient_overall,C1,…,C7; an empty field is unknown")
+	f.BoolVar(&e.outOfFold, "out-of-fold", false, "score what the trainings of a run answered for held-out studies")
+	e.heldOut.define(f)
+	f.StringVar(&e.normalise, "normalise", string(score.ByRow), "what losses are divided by: row or global")
+	f.BoolVar(&e.allowMissing, "allow-missing", false, "leave out what only one of the two tables has")
+	f.StringVar(&e.plots, "plots", "", "write "+strings.Join([]string{score.ROCFile, score.ReliabilityFile, score.LevelsFile}, ", ")+" to this folder")
+	f.BoolVar(&e.json, "json", false, "write everything as JSON")
 	c.AddCommand(newEvaluateSegmenter())
 	return c
 }
 
-type evaluateFlags struct {
-	store, dataset, fold, segmenter, engine, precision string
+// heldOutFlags choose the trainings of a run.
+type heldOutFlags struct{ store, run, dataset, seed string }
 
-	json bool
+func (h *heldOutFlags) define(f *pflag.FlagSet) {
+	f.StringVar(&h.store, "store", "", "folder or bucket URL of the artifact store")
+	f.StringVar(&h.run, "run", "", "name of the run whose trainings held studies out")
+	f.StringVar(&h.dataset, "dataset", "", "data set that they learned from, which says what folds there are (default: the run's name)")
+	f.StringVar(&h.seed, "seed", "", "only the trainings of this seed")
 }
 
-func newEvaluateSegmenter() *cobra.Command {
-	var e evaluateFlags
-	c := &cobra.Command{
-		Use:   "segmenter --store URL --dataset NAME --segmenter FILE.onnx[,FILE.onnx…]",
-		Short: "Measure a segmenter's masks on a segmentation data set",
-		Long: `Run a segmenter, or an ensemble of several, on the volumes of a data set that
-'cspine prepare --task segmentation' made, and compare its masks with the labels:
-dice of each level (a level that is not there counts 1 if none is predicted, else
-0), their mean with its 95 % confidence interval over studies, the studies that do
-worst, and every vertebra that was taken for another.`,
-		Example: "  cspine evaluate segmenter --store store --dataset neck --segmenter bundled",
-		RunE:    func(c *cobra.Command, _ []string) error { return e.run(c) },
+func (h *heldOutFlags) read(ctx context.Context) (*score.HeldOut, error) {
+	if h.store == "" {
+		return nil, usage("--store is missing: where the artifacts are kept")
 	}
-	f := c.Flags()
-	f.StringVar(&e.store, "store", "", "folder or bucket URL of the artifact store")
-	f.StringVar(&e.dataset, "dataset", "", "name of a segmentation data set in the store")
-	f.StringVar(&e.fold, "fold", "all", "only the studies of this fold")
-	f.StringVar(&e.segmenter, "segmenter", bundledName, "'bundled', or ONNX files with commas between")
-	f.StringVar(&e.engine, "engine", engines.Auto, "one of "+strings.Join(engines.Names(engines.Inference), ", "))
-	f.StringVar(&e.precision, "precision", "", "f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
-	f.BoolVar(&e.json, "json", false, "write everything as JSON")
-	return c
+	if h.run == "" {
+		return nil, usage("--run is missing: the name of a run of 'cspine train classifier'")
+	}
+	for flag, name := range map[string]string{"run": h.run, "dataset": h.dataset} {
+		if name != "" && !runName.MatchString(name) {
+			return nil, usage("--%s %q: use letters, digits, '.', '_' and '-'", flag, name)
+		}
+	}
+	store, err := openStore(ctx, absolute(h.store))
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	return score.ReadHeldOut(ctx, store, h.run, score.HeldOutOptions{Seed: h.seed, Dataset: h.dataset})
+}
+
+// evaluation is what evaluate says as JSON.
+type evaluation struct {
+	*score.Report
+	// Trainings and MissingFolds are of a run that is scored out of fold.
+	Trainings    []string `json:"trainings,omitempty"`
+	MissingFolds []int    `json:"missing_folds,omitempty"`
 }
 
 func (e *evaluateFlags) run(c *cobra.Command) error {
-	if e.store == "" || e.dataset == "" {
-		return usage("--store and --dataset must be given; see 'cspine evaluate segmenter --help'")
-	}
-	if !runName.MatchString(e.dataset) {
-		return usage("--dataset %q: use letters, digits, '.', '_' and '-'", e.dataset)
-	}
-	ctx := c.Context()
-	files, model, err := readSegmenter(e.segmenter, segment.Model{Engine: e.engine, Precision: e.precision})
+	normalise, err := score.ParseNormalise(e.normalise)
 	if err != nil {
-		return err
+		return usage("--normalise: %w", err)
 	}
-	engine, err := engines.Find(model.Engine, engines.Inference)
-	if err != nil {
-		return err
-	}
-	var nets []models.Network
-	for _, file := range files {
-		net, err := engine.Compile(ctx, file, model.CompileOptions())
-		if err != nil {
-			return fmt.Errorf("--segmenter: %w", err)
+	var held *score.HeldOut
+	switch {
+	case e.outOfFold && (e.submission != "" || e.truth != ""):
+		return usage("--out-of-fold takes no --submission and no --truth: both are in the store")
+	case e.outOfFold:
+		held, err = e.heldOut.read(c.Context())
+	case e.submission == "" || e.truth == "":
+		return usage("give --submission and --truth, or --out-of-fold; see 'cspine evaluate --help'")
+	case e.heldOut != heldOutFlags{}:
+		return usage("--store, --run, --dataset and --seed go with --out-of-fold")
+	default:
+		held = &score.HeldOut{}
+		if held.Answers, err = readTable(e.submission, score.ReadSubmission); err == nil {
+			held.Truth, err = readTable(e.truth, score.ReadTruth)
 		}
-		defer net.Close()
-		nets = append(nets, net)
 	}
-	studies, err := openStudies(ctx, absolute(e.store), e.dataset, e.fold)
 	if err != nil {
 		return err
 	}
-	defer studies.close()
-	bar := newProgress(c.ErrOrStderr(), e.json)
-	step := bar.step("studies", studies.Len())
-	s, err := score.Segment(ctx, nets, counted(labelled(ctx, studies.Loader), step.add))
-	bar.done()
-	if err != nil {
+	rows, gaps := score.Join(held.Answers, held.Truth)
+	// What a training holds out lacks the vertebrae that were not found.
+	if err := e.check(gaps); err != nil && !e.outOfFold {
 		return err
+	}
+	r := score.Evaluate(rows, gaps, normalise)
+	if r.Labels == 0 {
+		return errors.New("no known label has a probability: is this the truth of these studies?")
 	}
 	if e.json {
 		enc := json.NewEncoder(c.OutOrStdout())
 		enc.SetIndent("", "  ")
-		return enc.Encode(s)
-	}
-	printSegmenterScore(c.OutOrStdout(), s, engine, model)
-	return nil
-}
-
-func printSegmenterScore(out io.Writer, s *score.Segmenter, e models.Engine, m segment.Model) {
-	fmt.Fprintf(out, "%d studies, %s %s\n\nlevel  dice\n", s.Studies, e.Name(), m.CompileOptions().Precision)
-	for level, d := range s.Dice {
-		fmt.Fprintf(out, "%-5s  %.4f\n", volume.LevelName(level), d)
-	}
-	fmt.Fprintf(out, "mean   %.4f, 95 %% interval %.4f to %.4f\n", s.Mean, s.Interval[0], s.Interval[1])
-	worst := slices.Clone(s.PerStudy)
-	slices.SortStableFunc(worst, func(a, b score.StudyDice) int {
-		switch {
-		case a.Mean < b.Mean:
-			return -1
-		case a.Mean > b.Mean:
-			return 1
+		if err := enc.Encode(evaluation{r, held.Tasks, held.Missing}); err != nil {
+			return err
 		}
-		return 0
-	})
-	fmt.Fprintf(out, "\nworst studies\n")
-	for _, w := range worst[:min(5, len(worst))] {
-		fmt.Fprintf(out, "%.4f %s\n", w.Mean, w.Study)
-	}
-	fmt.Fprintf(out, "\n%d of %d vertebrae taken for another\n", len(s.Swapped), s.Studies*volume.Levels)
-	for _, w := range s.Swapped[:min(10, len(s.Swapped))] {
-		fmt.Fprintf(out, "%s for %s in %s\n", w.Mask, w.Truth, w.Study)
-	}
-}
-
-// storedStudies are the chosen studies of a segmentation data set.
-type storedStudies struct {
-	*load.Loader
-	others *load.Loader // those of other folds; nil where all are chosen
-	data   *load.Dataset
-	store  *artifacts.Store
-}
-
-// openStudies opens the studies of one fold, or of "all".
-func openStudies(ctx context.Context, url, dataset, fold string) (*storedStudies, error) {
-	store, err := artifacts.Open(ctx, url, &artifacts.Options{MustExist: true})
-	if err != nil {
-		return nil, err
-	}
-	s := &storedStudies{store: store}
-	if s.data, err = load.Open(ctx, store, dataset, load.Options{}); err == nil {
-		err = s.choose(fold)
-	}
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	return s, nil
-}
-
-func (s *storedStudies) choose(fold string) error {
-	s.Loader = s.data.Choose(load.All())
-	if fold != "all" {
-		k, err := strconv.Atoi(fold)
-		if err != nil {
-			return usage("--fold %q is neither a fold nor 'all'", fold)
+	} else {
+		if e.outOfFold {
+			fmt.Fprintf(c.OutOrStdout(), "%s\n", held)
 		}
-		s.Loader, s.others = s.data.Choose(load.Only(k)), s.data.Choose(load.AllBut(k))
+		printReport(c.OutOrStdout(), r)
 	}
-	if s.Len() == 0 {
-		return usage("the data set has no study in fold %s", fold)
+	return e.plot(c.OutOrStdout(), r)
+}
+
+// check refuses tables of which one has more than the other.
+func (e *evaluateFlags) check(g score.Gaps) error {
+	if e.allowMissing {
+		return nil
+	}
+	const remedy = "give the tables of the same studies, or --allow-missing to leave these out"
+	switch {
+	case g.Unanswered > 0:
+		return fmt.Errorf("%s has no row for %d labels that %s knows, the first %s: %s", e.submission, g.Unanswered, e.truth, g.FirstUnanswered, remedy)
+	case g.Unlabelled > 0:
+		return fmt.Errorf("%s does not have the studies of %d rows of %s, the first %s: %s", e.truth, g.Unlabelled, e.submission, g.FirstUnlabelled, remedy)
 	}
 	return nil
 }
 
-func (s *storedStudies) close() { _ = s.store.Close() }
-
-// labelled yields studies by name.
-func labelled(ctx context.Context, studies *load.Loader) iter.Seq2[score.Labelled, error] {
-	return func(yield func(score.Labelled, error) bool) {
-		for sample, err := range studies.Sorted(ctx) {
-			var l score.Labelled
-			if err == nil {
-				l = score.Labelled{Study: sample.StudyUID, Volume: sample.Volume, Labels: sample.Labels}
-			}
-			if !yield(l, err) || err != nil {
-				return
-			}
+func (e *evaluateFlags) plot(out io.Writer, r *score.Report) error {
+	if e.plots == "" {
+		return nil
+	}
+	plots, err := r.Plots()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(e.plots, 0o777); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(plots)) {
+		file := filepath.Join(e.plots, name)
+		if err := os.WriteFile(file, plots[name], 0o666); err != nil {
+			return err
+		}
+		if !e.json {
+			fmt.Fprintln(out, "picture:", file)
 		}
 	}
+	return nil
 }
 
-// counted calls count after each element.
-func counted[T any](all iter.Seq2[T, error], count func()) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for v, err := range all {
-			if !yield(v, err) {
-				return
-			}
-			count()
-		}
+// readTable reads a file by one of package score's readers.
+func readTable[T any](name string, read func(io.Reader) (T, error)) (T, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		var none T
+		return none, err
 	}
+	defer f.Close()
+	table, err := read(f)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return table, err
+}
+
+func printReport(out io.Writer, r *score.Report) {
+	fmt.Fprintf(out, "%s, %s\n", plural(r.Studies, "study", "studies"), plural(r.Labels, "label", "labels"))
+	if g := r.Gaps; g.Unanswered > 0 {
+		fmt.Fprintf(out, "left out: %s without a probability, the first %s\n", plural(g.Unanswered, "label", "labels"), g.FirstUnanswered)
+	}
+	if g := r.Gaps; g.Unlabelled > 0 {
+		fmt.Fprintf(out, "left out: %s of unknown studies, the first %s\n", plural(g.Unlabelled, "probability", "probabilities"), g.FirstUnlabelled)
+	}
+	fmt.Fprintf(out, "\n%-14s weighted log loss, normalised by %s\n", "", r.Normalise)
+	for _, l := range []struct {
+		name string
+		loss score.Figure
+	}{{"predictions", r.Loss}, {"best constant", r.Best.Loss}, {"prevalence", r.Prevalence.Loss}, {"always 0.5", r.Half}} {
+		fmt.Fprintf(out, "%-14s %.4f\n", l.name, float64(l.loss))
+	}
+	fmt.Fprintf(out, "\n%-9s %6s %9s %8s %8s  %-20s %6s %12s %12s %6s\n", "", "n", "fractured", "log loss", "constant", "AUC, 95 % interval", "AP", "sens@90spec", "spec@90sens", "Brier")
+	last := len(r.Targets) - 1
+	for _, m := range append(slices.Clone(r.Targets[:last]), r.Vertebrae, r.Targets[last]) {
+		name := m.Target
+		if name == classify.TargetName(classify.PatientTarget) {
+			name = "patient"
+		}
+		fmt.Fprintf(out, "%-9s %6d %9d %8s %8s  %-20s %6s %12s %12s %6s\n", name, m.N, m.Fractured, m.Loss, m.BestLoss, m.Area, m.Precision,
+			m.Sensitivity.Value, m.Specificity.Value, m.Brier)
+	}
+	fmt.Fprintf(out, "\nexpected calibration error: vertebrae %s, patient %s\n", r.Vertebrae.Error, r.Targets[last].Error)
+}
+
+// plural is a number with its noun.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

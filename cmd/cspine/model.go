@@ -23,7 +23,7 @@ import (
 
 func newModel() *cobra.Command {
 	c := &cobra.Command{Use: "model", Short: "Build networks as ONNX files, inflate them, and say what such a file is"}
-	c.AddCommand(newModelInfo(), newModelBuild(), newModelInflate(), newModelQuantise())
+	c.AddCommand(newModelInfo(), newModelBuild(), newModelInflate(), newModelQuantise(), newModelCalibrate())
 	return c
 }
 

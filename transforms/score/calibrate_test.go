@@ -76,7 +76,7 @@ func TestCalibrationMendsALogitThatIsTwiceTooSure(t *testing.T) {
 			t.Fatal(err)
 		}
 		a, b := WeightedLogLoss(Calibrated(rows, of), ByRow), WeightedLogLoss(Calibrated(sure, ofSure), ByRow)
-		if !near(a, b, 1e-5) || WeightedLogLoss(sure, ByRow) < b {
+		if !near(a, b, 2e-3) || WeightedLogLoss(sure, ByRow) < b {
 			t.Errorf("per level %v: %g and %g", perLevel, a, b)
 		}
 		if crossed := CrossFitted(sure, o); !(crossed > b && crossed < WeightedLogLoss(sure, ByRow)) {
@@ -85,7 +85,7 @@ func TestCalibrationMendsALogitThatIsTwiceTooSure(t *testing.T) {
 	}
 }
 
-func TestCalibrationSurvivesCertainty(t *testing.T) {
+func TestCertaintyThatIsRightStays(t *testing.T) {
 	var rows []Judged
 	for i := range 10 {
 		j := Judged{}
@@ -100,7 +100,7 @@ func TestCalibrationSurvivesCertainty(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !(c[0].Scale > 0) || math.IsInf(c[0].Scale+c[0].Shift, 0) {
+		if !(c[0].Scale > 0.9 && c[0].Scale < 2 && math.Abs(c[0].Shift) < 0.1) {
 			t.Errorf("%s: %+v", kind, c[0])
 		}
 	}

@@ -13,7 +13,7 @@ from scipy import optimize, stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-CLIP, PULL = 1e-15, 1e-6
+CLIP = 1e-15
 BASE = np.array([1, 1, 1, 1, 1, 1, 1, 7], float)
 Z = stats.norm.ppf(0.975)
 
@@ -106,7 +106,7 @@ def fit(z, y, w, shifted):
 
     def loss(v):
         a, b = v[0], v[1] if shifted else 0.0
-        return (w * np.logaddexp(0, s * (a * z + b))).sum() + PULL / 2 * ((a - 1) ** 2 + b * b)
+        return (w * np.logaddexp(0, s * (a * z + b))).sum() + ((a - 1) ** 2 + b * b) / (2 * len(z))
     start = [1.0, 0.0] if shifted else [1.0]
     found = optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-11, "fatol": 1e-15, "maxiter": 5000}).x
     return [float(found[0]), float(found[1]) if shifted else 0.0]
