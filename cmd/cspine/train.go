@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -18,25 +17,25 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/engines"
-	"github.com/cspine/cspine/models/nets"
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
-	"github.com/cspine/cspine/transforms/load"
-	"github.com/cspine/cspine/transforms/manifest"
+	"github.com/cspine/cspine/transforms/shard"
 	"github.com/cspine/cspine/transforms/train"
 )
 
 func newTrain() *cobra.Command {
 	c := &cobra.Command{Use: "train", Short: "Train a model on a data set"}
-	c.AddCommand(newTrainSegmenter())
+	c.AddCommand(newTrainSegmenter(), newTrainClassifier())
 	return c
 }
 
+// trainFlags are those that both stages have.
 type trainFlags struct {
 	store, dataset, config, fold, engine, name, model, weights, out, logs string
 	runner, accelerator                                                   string
@@ -48,42 +47,33 @@ type trainFlags struct {
 	json      bool
 }
 
-func newTrainSegmenter() *cobra.Command {
-	var t trainFlags
-	var names []string
-	for _, n := range nets.Networks {
-		names = append(names, n.Name)
-	}
-	c := &cobra.Command{
-		Use:   "segmenter --store URL --dataset NAME",
-		Short: "Train stage 1: the network that finds the seven vertebrae",
-		Long: `Train a segmenter on a data set that 'cspine prepare --task segmentation' made:
-ONNX in, ONNX out.
+// trainStage is what a command has of its own.
+type trainStage struct {
+	name string // train.SegmenterStage or train.ClassifierStage
+	// task is what 'cspine prepare' is told to make data sets for it; empty where it makes them unasked.
+	task string
+	// networks are the names that --model takes, the default first.
+	networks []string
+	// settings reads --config. config is encoded as JSON for tasks, loop is its part that both stages have.
+	settings func(path string) (config any, loop *train.Loop, err error)
+	// build makes a network by its name, check says what is wrong with a model, and may complete the flags by what it is.
+	build func(name string, config any) ([]byte, error)
+	check func(file []byte) error
+	// manifest opens a data set.
+	manifest func(ctx context.Context, store *artifacts.Store, name string) (*shard.Manifest, error)
+}
 
-A training is known by its data, its initial model, its configuration and its
-engine. One that is done is not repeated, and one that was stopped, by Ctrl-C or
-by kill -9, goes on from its last checkpoint when the same command runs again; it
-ends with the weights that it would have had (same engine, same machine).
-
-The store gets, under runs/RUN/fold0-seed1/: segmenter.onnx, metrics.jsonl, a
-TensorBoard event file and curves.png. See docs/training.md.
-
-Exit status: 0 all good, 1 failed or interrupted, 2 wrong usage.`,
-		Example: `  cspine train segmenter --store store --dataset neck --out segmenter.onnx
-  cspine train segmenter --store store --dataset neck --folds --config train.toml --run five`,
-		RunE: func(c *cobra.Command, _ []string) error { return t.run(c) },
-	}
-	f := c.Flags()
+func (t *trainFlags) add(f *pflag.FlagSet, s *trainStage, dataset, run string) {
 	f.StringVar(&t.store, "store", "", "folder or bucket URL of the artifact store")
-	f.StringVar(&t.dataset, "dataset", "", "name of a segmentation data set in the store")
+	f.StringVar(&t.dataset, "dataset", "", "name of a data set of "+dataset+" in the store")
 	f.StringVar(&t.config, "config", "", "settings, as TOML (see docs/training.md)")
 	f.StringVar(&t.fold, "fold", "0", "the fold to hold out and measure on, or 'none' to learn from all studies")
 	f.BoolVar(&t.folds, "folds", false, "train a model for each fold of the data set")
 	f.StringVar(&t.engine, "engine", engines.Auto, "one of "+strings.Join(engines.Names(engines.Training), ", "))
-	f.StringVar(&t.name, "run", "", "name of the run (default: the data set's)")
+	f.StringVar(&t.name, "run", "", "name of the run (default: "+run+")")
 	f.Uint64Var(&t.seed, "seed", 1, "decides everything random, in place of the configuration's")
-	f.StringVar(&t.model, "model", names[0], "an ONNX file to start from, or a network: "+strings.Join(names, ", "))
-	f.StringVar(&t.weights, "weights", "", "an ONNX file of the same network, in any size, whose weights to begin with")
+	f.StringVar(&t.model, "model", s.networks[0], "an ONNX file to start from, or a network: "+strings.Join(s.networks, ", "))
+	f.StringVar(&t.weights, "weights", "", "an ONNX file whose weights to begin with, wherever names and shapes are the model's own")
 	f.StringVar(&t.out, "out", "", "write the trained model to this file too (with --folds: FILE-fold0.onnx, …)")
 	f.StringVar(&t.logs, "logs", "", "write the records to this local folder too")
 	f.IntVar(&t.threads, "threads", 0, "threads of the engine (default: all); changes no result")
@@ -91,23 +81,19 @@ Exit status: 0 all good, 1 failed or interrupted, 2 wrong usage.`,
 	f.StringVar(&t.accelerator, "accelerator", "", "for Dataflow, such as 'type:nvidia-l4;count:1;install-nvidia-driver'")
 	f.StringArrayVar(&t.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
 	f.BoolVar(&t.json, "json", false, "write the summary as JSON, no progress")
-	return c
 }
 
-func (t *trainFlags) check() error {
+func (t *trainFlags) check(s *trainStage) error {
 	for _, f := range []struct{ flag, value, what string }{
 		{"--store", t.store, "where artifacts are kept"},
-		{"--dataset", t.dataset, "the data set to learn from; 'cspine prepare --task segmentation --run NAME' makes one"},
+		{"--dataset", t.dataset, "the data set to learn from; 'cspine prepare " + s.task + "--run NAME' makes one"},
 	} {
 		if f.value == "" {
-			return usage("%s is missing: %s; see 'cspine train segmenter --help'", f.flag, f.what)
+			return usage("%s is missing: %s; see 'cspine train %s --help'", f.flag, f.what, s.name)
 		}
 	}
-	if t.name == "" {
-		t.name = t.dataset
-	}
 	for _, f := range []struct{ flag, value string }{{"--dataset", t.dataset}, {"--run", t.name}} {
-		if !runName.MatchString(f.value) {
+		if f.value != "" && !runName.MatchString(f.value) {
 			return usage("%s %q: use letters, digits, '.', '_' and '-'", f.flag, f.value)
 		}
 	}
@@ -120,16 +106,16 @@ func (t *trainFlags) check() error {
 	return nil
 }
 
-func (t *trainFlags) run(c *cobra.Command) error {
-	if err := t.check(); err != nil {
+func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
+	if err := t.check(s); err != nil {
 		return err
 	}
-	cfg, err := readTrainConfig(t.config)
+	cfg, loop, err := s.settings(t.config)
 	if err != nil {
 		return usage("%w", err)
 	}
 	if c.Flags().Changed("seed") {
-		cfg.Seed = t.seed
+		loop.Seed = t.seed
 	}
 	ctx := c.Context()
 	t.store = absolute(t.store)
@@ -138,7 +124,7 @@ func (t *trainFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer store.Close()
-	tasks, err := t.tasks(ctx, store, cfg)
+	tasks, err := t.tasks(ctx, store, s, cfg, loop)
 	if err != nil {
 		return err
 	}
@@ -146,19 +132,26 @@ func (t *trainFlags) run(c *cobra.Command) error {
 	if _, err := engines.FindTraining(t.engine); err != nil && t.embedded() {
 		return err
 	}
-	model, err := t.initial(ctx, store, cfg)
+	file, err := t.initial(c.ErrOrStderr(), s, cfg)
 	if err != nil {
 		return err
 	}
+	model, err := store.Put(ctx, artifacts.Content{Data: file})
+	if err != nil {
+		return err
+	}
+	if t.name == "" {
+		t.name = t.dataset
+	}
 	opts := pipelines.TrainOptions{Site: transforms.Site{Store: t.store}, Run: t.name, ID: time.Now().UTC().Format("20060102T150405.000Z") + ".train",
-		Dataset: t.dataset, Model: model, Engine: t.engine, Threads: t.threads, Tasks: tasks}
+		Dataset: t.dataset, Model: model.Digest.String(), Engine: t.engine, Threads: t.threads, Tasks: tasks}
 	if t.logs != "" {
 		opts.Logs = absolute(t.logs)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(math.MaxInt64) // a training's buffers are large, and are used again
 	}
-	if err := t.train(ctx, c.ErrOrStderr(), opts, cfg); err != nil {
+	if err := t.train(ctx, c.ErrOrStderr(), opts, loop.Epochs); err != nil {
 		return err
 	}
 	return t.conclude(ctx, c.OutOrStdout(), store, opts)
@@ -168,12 +161,12 @@ func (t *trainFlags) run(c *cobra.Command) error {
 func (t *trainFlags) embedded() bool { return t.runner == "prism" || t.runner == "direct" }
 
 // train runs the pipeline. An embedded training is told to stop by ctx itself, and saves a checkpoint then; the runner must not end before.
-func (t *trainFlags) train(ctx context.Context, out io.Writer, opts pipelines.TrainOptions, cfg train.SegmenterConfig) error {
+func (t *trainFlags) train(ctx context.Context, out io.Writer, opts pipelines.TrainOptions, epochs int) error {
 	outer := ctx
 	if t.embedded() {
 		defer train.EndWith(ctx)()
 		outer = context.WithoutCancel(ctx)
-		show := newTrainProgress(out, t.json, len(opts.Tasks), cfg)
+		show := newTrainProgress(out, t.json, len(opts.Tasks), epochs)
 		defer train.Observe(show.observe)()
 		defer show.done()
 	}
@@ -183,39 +176,38 @@ func (t *trainFlags) train(ctx context.Context, out io.Writer, opts pipelines.Tr
 	})
 }
 
-// readTrainConfig reads settings over the default ones.
-func readTrainConfig(path string) (train.SegmenterConfig, error) {
-	cfg := train.DefaultSegmenter()
+// readSettings reads the file over the settings in cfg, and checks them. preset takes those that the file's preset stands for.
+func readSettings[C interface{ Check() error }](path string, cfg *C, preset func() error) error {
 	if path == "" {
-		return cfg, nil
+		return nil
 	}
 	// Twice: what the file says of augmentation overrules the preset that it names.
-	if _, err := toml.DecodeFile(path, &cfg); err != nil {
-		return cfg, fmt.Errorf("--config: %w", err)
+	if _, err := toml.DecodeFile(path, cfg); err != nil {
+		return fmt.Errorf("--config: %w", err)
 	}
-	if err := cfg.Augment.UsePreset(); err != nil {
-		return cfg, fmt.Errorf("--config %s: %w", path, err)
+	if err := preset(); err != nil {
+		return fmt.Errorf("--config %s: %w", path, err)
 	}
-	meta, err := toml.DecodeFile(path, &cfg)
+	meta, err := toml.DecodeFile(path, cfg)
 	if err != nil {
-		return cfg, fmt.Errorf("--config: %w", err)
+		return fmt.Errorf("--config: %w", err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return cfg, fmt.Errorf("--config %s: there is no setting %s", path, unknown[0])
+		return fmt.Errorf("--config %s: there is no setting %s", path, unknown[0])
 	}
-	if err := cfg.Check(); err != nil {
-		return cfg, fmt.Errorf("--config %s: %w", path, err)
+	if err := (*cfg).Check(); err != nil {
+		return fmt.Errorf("--config %s: %w", path, err)
 	}
-	return cfg, nil
+	return nil
 }
 
 // tasks makes one task for each fold that is asked for.
-func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, cfg train.SegmenterConfig) ([]train.Task, error) {
-	data, err := load.Open(ctx, store, t.dataset, load.Options{})
+func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, s *trainStage, cfg any, loop *train.Loop) ([]train.Task, error) {
+	m, err := s.manifest(ctx, store, t.dataset)
 	if err != nil {
 		return nil, err
 	}
-	there := train.Folds(data.Manifest())
+	there := train.Folds(m)
 	chosen := there
 	switch {
 	case t.folds:
@@ -234,180 +226,66 @@ func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, cfg trai
 	}
 	var tasks []train.Task
 	for _, k := range chosen {
-		tasks = append(tasks, train.Task{Fold: k, Seed: int(cfg.Seed), Config: string(text)})
+		tasks = append(tasks, train.Task{Stage: s.name, Fold: k, Seed: int(loop.Seed), Config: string(text)})
 	}
 	return tasks, nil
 }
 
-// initial puts the model that training starts from into the store, and returns its digest.
-func (t *trainFlags) initial(ctx context.Context, store *artifacts.Store, cfg train.SegmenterConfig) (string, error) {
+// initial returns the model that training starts from.
+func (t *trainFlags) initial(say io.Writer, s *trainStage, cfg any) ([]byte, error) {
 	var file []byte
 	var err error
-	if i := slices.IndexFunc(nets.Networks, func(n nets.Network) bool { return n.Name == t.model }); i >= 0 {
-		file, err = nets.Networks[i].Build(nets.Options{Size: cfg.Size}, cfg.Seed)
+	if slices.Contains(s.networks, t.model) {
+		file, err = s.build(t.model, cfg)
 	} else {
-		file, err = os.ReadFile(t.model)
+		file, err = models.ReadFile(t.model)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		var names []string
-		for _, n := range nets.Networks {
-			names = append(names, n.Name)
-		}
-		return "", usage("--model %s: there is no such file, and no such network; networks are %s", t.model, strings.Join(names, ", "))
+		return nil, usage("--model %s: there is no such file, and no such network; networks are %s", t.model, strings.Join(s.networks, ", "))
 	}
 	if err != nil {
-		return "", fmt.Errorf("--model %s: %w", t.model, err)
+		return nil, fmt.Errorf("--model %s: %w", t.model, err)
 	}
-	if _, err := models.Info(file); err != nil {
-		return "", usage("--model %s: %w", t.model, err)
+	if err := s.check(file); err != nil {
+		return nil, usage("--model %s: %w", t.model, err)
 	}
-	if t.weights != "" {
-		if file, err = withWeightsOf(file, t.weights); err != nil {
-			return "", usage("--weights %s: %w", t.weights, err)
-		}
+	if t.weights == "" {
+		return file, nil
 	}
-	out, err := store.Put(ctx, artifacts.Content{Data: file})
-	return out.Digest.String(), err
+	file, taken, all, err := withWeightsOf(file, t.weights)
+	if err != nil {
+		return nil, usage("--weights %s: %w", t.weights, err)
+	}
+	if !t.json {
+		fmt.Fprintf(say, "--weights %s: %d of the model's %d tensors are taken\n", t.weights, taken, all)
+	}
+	return file, nil
 }
 
-// withWeightsOf returns the model with the weights of another file.
-func withWeightsOf(model []byte, name string) ([]byte, error) {
-	file, err := os.ReadFile(name)
+// withWeightsOf returns the model with those weights of another file that have its names and shapes, and how many of its own they are.
+func withWeightsOf(model []byte, name string) (file []byte, taken, all int, err error) {
+	other, err := models.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
-	m, err := onnx.Parse(file)
+	from, err := onnx.Parse(other)
 	if err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
-	values := map[string][]float32{}
-	for name, w := range m.Weights() {
-		values[name] = w.Values
-	}
-	return onnx.WithWeights(model, values)
-}
-
-// trained is what the summary says of a task.
-type trained struct {
-	Task     string      `json:"task"`
-	Model    string      `json:"model,omitempty"` // the artifact
-	File     string      `json:"file,omitempty"`  // in the store
-	Cached   bool        `json:"cached"`
-	Seconds  float64     `json:"seconds,omitempty"`
-	Note     *train.Note `json:"training,omitempty"`
-	Reason   string      `json:"reason,omitempty"`
-	Detail   string      `json:"detail,omitempty"`
-	Remedy   string      `json:"remedy,omitempty"`
-	Exported string      `json:"out,omitempty"`
-}
-
-func (t *trainFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.TrainOptions) error {
-	ctx, interrupted := context.WithoutCancel(ctx), ctx.Err() != nil
-	file, err := store.GetNamed(ctx, manifest.Key(opts.Run, opts.ID))
+	to, err := onnx.Parse(model)
 	if err != nil {
-		return fmt.Errorf("the run's manifest: %w", err)
+		return nil, 0, 0, err
 	}
-	rows, err := artifacts.ReadManifest(file)
-	if err != nil {
-		return err
-	}
-	var all []trained
-	failed := 0
-	for _, task := range opts.Tasks {
-		s := trained{Task: task.Name()}
-		for _, row := range rows {
-			if row.Subject != s.Task {
-				continue
-			}
-			if row.Verdict == transforms.Refused {
-				s.Reason, s.Detail, s.Remedy = row.Reason, row.Detail, row.Remedy
-				failed++
-				break
-			}
-			s.Model, s.Cached, s.Seconds, s.File = row.Digest, row.Hit, row.Seconds, train.ModelKey(opts.Run, task)
-			if s.Note, err = noteOf(ctx, store, row); err != nil {
-				return err
-			}
-			if s.Exported, err = t.export(ctx, store, task, row.Digest); err != nil {
-				return err
-			}
-		}
-		all = append(all, s)
-	}
-	if t.json {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(all); err != nil {
-			return err
-		}
-	} else {
-		for _, s := range all {
-			s.print(out)
+	to.Untie()
+	own, values := to.Weights(), map[string][]float32{}
+	for name, w := range from.Weights() {
+		if mine, ok := own[name]; ok && slices.Equal(mine.Dims, w.Dims) {
+			values[name] = w.Values
 		}
 	}
-	switch {
-	case interrupted:
-		return &exitError{exitFailed, errors.New("interrupted; checkpoints are saved, run the same command to go on")}
-	case failed > 0:
-		return &exitError{exitFailed, fmt.Errorf("%d of %d trainings failed", failed, len(all))}
+	if len(values) == 0 {
+		return nil, 0, 0, errors.New("none of its weights has a name and a shape of the model's: it is of another network")
 	}
-	return nil
-}
-
-func noteOf(ctx context.Context, store *artifacts.Store, row artifacts.Row) (*train.Note, error) {
-	recipe, err := artifacts.ParseDigest(row.Recipe)
-	if err != nil {
-		return nil, err
-	}
-	record, ok, err := store.Lookup(ctx, recipe)
-	if err != nil || !ok {
-		return nil, err
-	}
-	var note train.Note
-	return &note, json.Unmarshal(record.Note, &note)
-}
-
-// export writes the model to the file that --out names.
-func (t *trainFlags) export(ctx context.Context, store *artifacts.Store, task train.Task, digest string) (string, error) {
-	if t.out == "" {
-		return "", nil
-	}
-	path := t.out
-	if t.folds {
-		ext := filepath.Ext(path)
-		path = strings.TrimSuffix(path, ext) + "-fold" + strconv.Itoa(task.Fold) + ext
-	}
-	file, err := content(ctx, store, digest)
-	if err != nil {
-		return "", err
-	}
-	return path, os.WriteFile(path, file, 0o666)
-}
-
-func (s *trained) print(out io.Writer) {
-	if s.Reason != "" {
-		fmt.Fprintf(out, "%-14s %s: %s\n", s.Task, s.Reason, s.Detail)
-		if s.Remedy != "" {
-			fmt.Fprintf(out, "%-14s → %s\n", "", s.Remedy)
-		}
-		return
-	}
-	how := "known"
-	if !s.Cached {
-		how = time.Duration(s.Seconds * float64(time.Second)).Round(time.Second).String()
-	}
-	fmt.Fprintf(out, "%-14s %s", s.Task, how)
-	if n := s.Note; n != nil {
-		fmt.Fprintf(out, ", %d studies, %d epochs", n.Train, n.Epochs)
-		if v := n.Validation; v != nil {
-			fmt.Fprintf(out, ", best %d: dice %.4f [%.4f, %.4f] on %d held-out studies, C1-C7", n.BestEpoch, v.Mean, v.Interval[0], v.Interval[1], v.Studies)
-			for _, d := range v.Dice {
-				fmt.Fprintf(out, " %.3f", d)
-			}
-		}
-	}
-	fmt.Fprintf(out, "\n%-14s %s\n", "", s.File)
-	if s.Exported != "" {
-		fmt.Fprintf(out, "%-14s %s\n", "", s.Exported)
-	}
+	file, err = onnx.WithWeights(model, values)
+	return file, len(values), len(own), err
 }

@@ -16,7 +16,7 @@ func TestTrainingSettings(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		return readTrainConfig(path)
+		return readSegmenterConfig(path)
 	}
 	want := train.DefaultSegmenter()
 	if got, err := read(""); err != nil || got != want {
@@ -57,7 +57,7 @@ func TestTheManualShowsTheDefaultSettings(t *testing.T) {
 	if err := os.WriteFile(path, []byte(sample), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := readTrainConfig(path); err != nil || got != train.DefaultSegmenter() {
+	if got, err := readSegmenterConfig(path); err != nil || got != train.DefaultSegmenter() {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -20,7 +20,7 @@ type trainProgress struct {
 	out   io.Writer
 	quiet bool
 	tasks int
-	cfg   train.SegmenterConfig
+	of    int           // epochs of each
 	bars  *mpb.Progress // nil unless on a terminal
 
 	mu   sync.Mutex
@@ -44,8 +44,8 @@ type trainTask struct {
 	text atomic.Pointer[string]
 }
 
-func newTrainProgress(out io.Writer, quiet bool, tasks int, cfg train.SegmenterConfig) *trainProgress {
-	p := &trainProgress{out: out, quiet: quiet, tasks: tasks, cfg: cfg, told: time.Now()}
+func newTrainProgress(out io.Writer, quiet bool, tasks, epochs int) *trainProgress {
+	p := &trainProgress{out: out, quiet: quiet, tasks: tasks, of: epochs, told: time.Now()}
 	if f, ok := out.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
 		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(24))
 	}
@@ -121,9 +121,9 @@ func (p *trainProgress) epochs(history []train.Epoch) {
 		p.seen = len(history) // another process has shown them
 	}
 	for _, e := range history[p.seen:] {
-		line := fmt.Sprintf("%-14s epoch %d/%d  loss %.4f  lr %.2e", p.now.task.Name(), e.Epoch, p.cfg.Epochs, e.Loss, e.Rate)
+		line := fmt.Sprintf("%-14s epoch %d/%d  loss %.4f  lr %.2e", p.now.task.Name(), e.Epoch, p.of, e.Loss, e.Rate)
 		if v := e.Validation; v != nil {
-			line += fmt.Sprintf("  held out: loss %.4f  dice %.4f [%.4f, %.4f]", v.Loss, v.Mean, v.Interval[0], v.Interval[1])
+			line += "  held out: " + v.String()
 		}
 		if p.now.first >= 0 {
 			line += fmt.Sprintf("  %.2f samples/s  %s left", p.now.speed(), p.now.left())

@@ -16,8 +16,6 @@ type Loop struct {
 	Epochs     int
 	// Steps bounds an epoch's updates. 0 means as many as its samples give; those that are too few for an update are left out.
 	Steps int
-	// Size is the length of each side of what the network takes, a volume or a slice, where the model's file leaves it open.
-	Size int
 	// Precision is "f32" or "bf16". bf16 has float32's range: it needs no loss scaling.
 	Precision string
 	// Seed decides everything that is random.
@@ -84,7 +82,6 @@ func (c Loop) Check() error {
 		{"Accumulate", float64(c.Accumulate), c.Accumulate >= 1 && c.Accumulate <= 1<<10, "from 1 to 1024"},
 		{"Epochs", float64(c.Epochs), c.Epochs >= 1 && c.Epochs <= 1<<20, "at least 1"},
 		{"Steps", float64(c.Steps), c.Steps >= 0, "at least 0"},
-		{"Size", float64(c.Size), c.Size >= 1 && c.Size <= 1<<10, "from 1 to 1024"},
 		{"Mixup", c.Mixup, c.Mixup >= 0 && c.Mixup <= 1, "from 0 to 1"},
 		{"ClipNorm", c.ClipNorm, c.ClipNorm >= 0, "at least 0"},
 		{"Patience", float64(c.Patience), c.Patience >= 0, "at least 0"},

@@ -31,8 +31,18 @@ func init() {
 	register.Emitter1[Task]()
 }
 
-// Version is raised when equal data, models and settings may give other weights. It belongs to the recipe.
-const Version = 1
+// Version and ClassifierVersion are raised when equal data, models and settings may give other weights, of a segmenter and of a
+// classifier. They belong to the recipe.
+const (
+	Version           = 1
+	ClassifierVersion = 1
+)
+
+// The stages that a task may train.
+const (
+	SegmenterStage  = "segmenter"
+	ClassifierStage = "classifier"
+)
 
 // NoFold is the fold of a task that learns from all studies and holds none out.
 const NoFold = -1
@@ -42,11 +52,13 @@ const CodeInterrupted refusal.Code = "interrupted"
 
 // Task is one training of a pipeline: the element that travels.
 type Task struct {
+	// Stage is SegmenterStage or ClassifierStage.
+	Stage string
 	// Fold is held out; see NoFold.
 	Fold int
 	// Seed takes the place of the configuration's.
 	Seed int
-	// Config is a Config as JSON.
+	// Config is a SegmenterConfig or a ClassifierConfig as JSON.
 	Config string
 }
 
@@ -80,7 +92,7 @@ func (f *ListFn) ProcessElement(_ context.Context, _ []byte, emit func(Task)) {
 // DoFn trains one task.
 type DoFn struct {
 	transforms.Site
-	// Dataset is the name of a segmentation data set in the store.
+	// Dataset is the name of a data set in the store: of volumes for segmenters, of crops for classifiers.
 	Dataset string
 	// Model is the digest of the ONNX file, in the store, that training starts from.
 	Model string
@@ -111,13 +123,13 @@ func (f *DoFn) ProcessElement(ctx context.Context, task Task, outcome func(artif
 	_, err = transforms.Run(ctx, store, "train", task.Name(), outcome, func(r *transforms.Report) error {
 		ctx, release := endable(ctx)
 		defer release()
-		return classify(f.train(ctx, r, task))
+		return refuse(f.train(ctx, r, task))
 	})
 	return err
 }
 
-// classify gives an error its reason code and remedy.
-func classify(err error) error {
+// refuse gives an error its reason code and remedy.
+func refuse(err error) error {
 	var wrong *models.Error
 	switch {
 	case errors.Is(err, ErrInterrupted), errors.Is(err, context.Canceled):
@@ -144,13 +156,18 @@ type lesson struct {
 	loop Loop
 	// settings are those that a result depends on, as JSON.
 	settings []byte
+	version  int
+	// stage is what the recipe says of it; empty for segmenters, whose recipes are older than classifiers.
+	stage    string
 	manifest *shard.Manifest
-	// samples is the number of those to learn from.
-	samples int
+	// studies is the number of those to learn from, unlabelled that of the samples that were left out since nothing is known of them.
+	studies, unlabelled int
 	// run runs the loop on the task's samples.
 	run func(ctx context.Context, job Job) (Result, error)
-	// properties are what a model's metadata says of its validation, which may be nil.
-	properties func(*Validation) (map[string]string, error)
+	// properties are what a model's metadata says besides, of its validation too, which may be nil. An empty one is taken away.
+	properties func(*Validation) map[string]string
+	// files are published with the model, by name, where studies are held out. Nil makes none.
+	files func(*Validation) (map[string][]byte, error)
 }
 
 func (f *DoFn) train(ctx context.Context, r *transforms.Report, task Task) error {
@@ -168,8 +185,15 @@ func (f *DoFn) train(ctx context.Context, r *transforms.Report, task Task) error
 	if err := r.Store.PublishFile(ctx, ModelKey(f.Run, task), res.Output.Digest); err != nil {
 		return transforms.Fatal(err)
 	}
+	var note Note
+	if err := json.Unmarshal(res.Note, &note); err != nil {
+		return fmt.Errorf("train: note of the model: %w", err)
+	}
+	if err := t.publishFiles(ctx, note); err != nil {
+		return err
+	}
 	if res.Hit {
-		if err := t.recordKnown(ctx, res); err != nil {
+		if err := t.recordKnown(ctx, note); err != nil {
 			return err
 		}
 	}
@@ -177,8 +201,29 @@ func (f *DoFn) train(ctx context.Context, r *transforms.Report, task Task) error
 	return nil
 }
 
+// publishFiles puts what is published with the model beside it.
+func (t *training) publishFiles(ctx context.Context, note Note) error {
+	for _, name := range slices.Sorted(maps.Keys(note.Files)) {
+		d, err := artifacts.ParseDigest(note.Files[name])
+		if err != nil {
+			return err
+		}
+		data, err := t.store.Get(ctx, d)
+		if errors.Is(err, artifacts.ErrNotFound) {
+			continue // cleaned away; the model is there
+		}
+		if err == nil {
+			err = t.store.PutNamed(ctx, Dir(t.Run, t.task)+"/"+name, data)
+		}
+		if err != nil {
+			return transforms.Fatal(err)
+		}
+	}
+	return nil
+}
+
 // ModelKey is where a run's model of a task lies in the store.
-func ModelKey(run string, task Task) string { return Dir(run, task) + "/segmenter.onnx" }
+func ModelKey(run string, task Task) string { return Dir(run, task) + "/" + task.Stage + ".onnx" }
 
 // Dir is where the records of a run's task lie in the store.
 func Dir(run string, task Task) string { return "runs/" + run + "/" + task.Name() }
@@ -186,7 +231,15 @@ func Dir(run string, task Task) string { return "runs/" + run + "/" + task.Name(
 func (f *DoFn) open(ctx context.Context, store *artifacts.Store, task Task) (*training, error) {
 	t := &training{DoFn: f, task: task, store: store}
 	var err error
-	if t.lesson, err = f.segmenter(ctx, store, task); err != nil {
+	switch task.Stage {
+	case SegmenterStage:
+		t.lesson, err = f.segmenter(ctx, store, task)
+	case ClassifierStage:
+		t.lesson, err = f.classifier(ctx, store, task)
+	default:
+		err = fmt.Errorf("train: there is no stage %q", task.Stage)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if t.engine, err = findEngine(f.Engine); err != nil {
@@ -202,16 +255,33 @@ func (f *DoFn) open(ctx context.Context, store *artifacts.Store, task Task) (*tr
 	return t, err
 }
 
-func (f *DoFn) emptyFold(task Task) error {
-	return &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("no study of data set %s is in fold %d", f.Dataset, task.Fold)}
+// initial reads the model that training starts from.
+func (f *DoFn) initial(ctx context.Context, store *artifacts.Store) ([]byte, error) {
+	d, err := artifacts.ParseDigest(f.Model)
+	if err != nil {
+		return nil, err
+	}
+	file, err := store.Get(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("the initial model: %w", err)
+	}
+	return file, nil
+}
+
+// emptyFold says that no study, or none that is such, is held out.
+func (f *DoFn) emptyFold(such string, task Task) error {
+	return &models.Error{Code: CodeSamples, Detail: fmt.Sprintf("no study %sof data set %s is in fold %d", such, f.Dataset, task.Fold)}
 }
 
 // describe makes the recipe of a task.
 func (t *training) describe() (artifacts.Recipe, error) {
-	r := artifacts.Recipe{Transform: "train", Version: Version,
+	r := artifacts.Recipe{Transform: "train", Version: t.version,
 		Params: []artifacts.Param{{Name: "config", Value: string(t.settings)}, {Name: "engine", Value: t.engine.Identity()},
 			{Name: "fold", Value: strconv.Itoa(t.task.Fold)}},
 		Inputs: []artifacts.Input{{Name: "model", Digest: t.model}}}
+	if t.stage != "" {
+		r.Params = append(r.Params, artifacts.Param{Name: "stage", Value: t.stage})
+	}
 	for _, p := range t.manifest.Shards {
 		d, err := artifacts.ParseDigest(p.SHA256)
 		if err != nil {
@@ -224,23 +294,27 @@ func (t *training) describe() (artifacts.Recipe, error) {
 
 // Note is what a training's record remembers beside the model.
 type Note struct {
-	Fold      int `json:"fold"`
-	Train     int `json:"train_studies"`
-	Epochs    int `json:"epochs"`
-	BestEpoch int `json:"best_epoch,omitempty"`
+	Fold  int `json:"fold"`
+	Train int `json:"train_studies"`
+	// Unlabelled is the number of samples that nothing is known of, and that were left out.
+	Unlabelled int `json:"unlabelled,omitempty"`
+	Epochs     int `json:"epochs"`
+	BestEpoch  int `json:"best_epoch,omitempty"`
 	// Validation is the best epoch's; nil where no study is held out.
 	Validation *Validation `json:"validation,omitempty"`
 	// Last and Best are the digests of the checkpoints, History that of the metrics as JSON lines.
 	Last    string `json:"last_checkpoint"`
 	Best    string `json:"best_checkpoint,omitempty"`
 	History string `json:"history"`
+	// Files are the digests of what is published with the model, by name.
+	Files map[string]string `json:"files,omitempty"`
 }
 
 // compute trains, and returns the model.
 func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
-	file, err := t.store.Get(ctx, t.model)
+	file, err := t.initial(ctx, t.store)
 	if err != nil {
-		return artifacts.Content{}, fmt.Errorf("the initial model: %w", err)
+		return artifacts.Content{}, err
 	}
 	model, err := onnx.Parse(file)
 	if err != nil {
@@ -285,9 +359,14 @@ func (t *training) export(ctx context.Context, initial []byte, p Pointer, rec *r
 	if err != nil {
 		return artifacts.Content{}, err
 	}
-	note := Note{Fold: t.task.Fold, Train: t.samples, Epochs: len(history), BestEpoch: result.Progress.BestEpoch, Last: p.Last, Best: p.Best, History: metrics.Digest.String()}
+	note := Note{Fold: t.task.Fold, Train: t.studies, Unlabelled: t.unlabelled, Epochs: len(history), BestEpoch: result.Progress.BestEpoch, Last: p.Last, Best: p.Best, History: metrics.Digest.String()}
 	if note.BestEpoch > 0 {
 		note.Validation = history[note.BestEpoch-1].Validation
+	}
+	if t.files != nil && result.Validation != nil {
+		if err := t.keepFiles(ctx, &note, result.Validation); err != nil {
+			return artifacts.Content{}, err
+		}
 	}
 	text, err := json.Marshal(note)
 	if err != nil {
@@ -297,6 +376,23 @@ func (t *training) export(ctx context.Context, initial []byte, p Pointer, rec *r
 	return artifacts.Content{Data: file, Encoding: artifacts.Identity, Note: text}, err
 }
 
+// keepFiles stores what is published with the model.
+func (t *training) keepFiles(ctx context.Context, note *Note, v *Validation) error {
+	files, err := t.files(v)
+	if err != nil {
+		return fmt.Errorf("train: held-out studies: %w", err)
+	}
+	note.Files = map[string]string{}
+	for name, data := range files {
+		out, err := t.store.Put(ctx, artifacts.Content{Data: data})
+		if err != nil {
+			return err
+		}
+		note.Files[name] = out.Digest.String()
+	}
+	return nil
+}
+
 // file is the model with the weights that were trained, and where they come from. It names no machine and no time: equal weights
 // make equal bytes.
 func (t *training) file(initial []byte, result Result, note Note) ([]byte, error) {
@@ -304,10 +400,7 @@ func (t *training) file(initial []byte, result Result, note Note) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	set, err := t.properties(note.Validation)
-	if err != nil {
-		return nil, err
-	}
+	set := t.properties(note.Validation)
 	maps.Copy(set, map[string]string{"cspine.training": t.recipe.Digest().String(), "cspine.dataset": t.Dataset, "cspine.config": artifacts.DigestOf(t.settings).String(),
 		"cspine.initial_model": t.Model, "cspine.fold": strconv.Itoa(t.task.Fold), "cspine.epoch": strconv.Itoa(note.Epochs)})
 	shards, err := artifacts.DigestOfJSON(t.recipe.Inputs[1:])
@@ -322,11 +415,7 @@ func (t *training) file(initial []byte, result Result, note Note) ([]byte, error
 }
 
 // recordKnown writes the records of a training that another run made.
-func (t *training) recordKnown(ctx context.Context, res artifacts.Result) error {
-	var note Note
-	if err := json.Unmarshal(res.Note, &note); err != nil {
-		return fmt.Errorf("train: note of the model: %w", err)
-	}
+func (t *training) recordKnown(ctx context.Context, note Note) error {
 	d, err := artifacts.ParseDigest(note.History)
 	if err != nil {
 		return err

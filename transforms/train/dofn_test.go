@@ -85,7 +85,7 @@ func task(t testing.TB, fold int, c SegmenterConfig) Task {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Task{Fold: fold, Seed: int(c.Seed), Config: string(text)}
+	return Task{Stage: SegmenterStage, Fold: fold, Seed: int(c.Seed), Config: string(text)}
 }
 
 // trainTask runs a task as a pipeline does, and returns what it reports.
@@ -450,7 +450,7 @@ func child(dir, model string) int {
 	text, err := json.Marshal(childConfig())
 	if err == nil {
 		f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: model, Run: "r"}
-		err = f.ProcessElement(context.Background(), Task{Fold: 0, Seed: 1, Config: string(text)}, func(r artifacts.Row) { fmt.Println(r.Verdict, r.Digest, r.Detail) })
+		err = f.ProcessElement(context.Background(), Task{Stage: SegmenterStage, Fold: 0, Seed: 1, Config: string(text)}, func(r artifacts.Row) { fmt.Println(r.Verdict, r.Digest, r.Detail) })
 	}
 	if err != nil {
 		fmt.Println(err)

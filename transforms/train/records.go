@@ -3,10 +3,12 @@ package train
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/cspine/cspine/internal/picture"
 	"github.com/cspine/cspine/internal/tensorboard"
 	"github.com/cspine/cspine/internal/volume"
+	"github.com/cspine/cspine/transforms/score"
 )
 
 // The files that record a training.
@@ -65,49 +67,109 @@ func Events(history []Epoch) []byte {
 			scalars = append(scalars, tensorboard.Scalar{Tag: "gradient_norm", Value: e.Norm})
 		}
 		if v := e.Validation; v != nil {
-			scalars = append(scalars, tensorboard.Scalar{Tag: "loss/validation", Value: v.Loss}, tensorboard.Scalar{Tag: "dice/mean", Value: v.Mean},
-				tensorboard.Scalar{Tag: "dice/low", Value: v.Interval[0]}, tensorboard.Scalar{Tag: "dice/high", Value: v.Interval[1]})
-			for level, d := range v.Dice {
-				scalars = append(scalars, tensorboard.Scalar{Tag: "dice/" + volume.LevelName(level), Value: d})
-			}
+			scalars = append(append(scalars, tensorboard.Scalar{Tag: "loss/validation", Value: v.Loss}), v.scalars()...)
 		}
 		file = tensorboard.Append(file, e.Time, e.Updates, scalars...)
 	}
 	return file
 }
 
-// Curves draws a history as a PNG: losses, dice and learning rate by epoch.
+// scalars are what TensorBoard shows of a validation besides the loss. What is undefined is left out.
+func (v *Validation) scalars() (all []tensorboard.Scalar) {
+	add := func(tag string, value float64) {
+		if !math.IsNaN(value) {
+			all = append(all, tensorboard.Scalar{Tag: tag, Value: value})
+		}
+	}
+	if c := v.ClassifierScore; c != nil {
+		add("log_loss", float64(c.LogLoss))
+		add("auc/vertebra", float64(c.VertebraAUC))
+		add("auc/patient", float64(c.PatientAUC))
+		for level, a := range c.AUC {
+			add("auc/"+volume.LevelName(level), float64(a))
+		}
+		return all
+	}
+	add("dice/mean", v.Mean)
+	add("dice/low", v.Interval[0])
+	add("dice/high", v.Interval[1])
+	for level, d := range v.Dice {
+		add("dice/"+volume.LevelName(level), d)
+	}
+	return all
+}
+
+// Curves draws a history as a PNG: losses, what held-out studies are measured by, and learning rate by epoch.
 func Curves(title string, history []Epoch) ([]byte, error) {
-	losses := picture.Chart{Y: "loss"}
-	dice := picture.Chart{Y: "dice of held-out studies", Low: 0, High: 1}
-	rate := picture.Chart{Y: "learning rate", X: "epoch"}
-	train, valid := picture.Curve{Name: "training"}, picture.Curve{Name: "held-out studies", Dashed: true}
-	mean, norm := picture.Curve{Name: "mean, 95 % interval", Wide: true}, picture.Curve{Name: "learning rate"}
-	levels := make([]picture.Curve, Levels)
+	losses, rate := picture.Chart{Y: "loss"}, picture.Chart{Y: "learning rate", X: "epoch"}
+	train, valid, rates := picture.Curve{Name: "training"}, picture.Curve{Name: "held-out studies", Dashed: true}, picture.Curve{Name: "learning rate"}
+	var measured []Epoch
 	for _, e := range history {
 		x := float64(e.Epoch)
 		train.Add(x, e.Loss)
-		norm.Add(x, e.Rate)
-		v := e.Validation
-		if v == nil {
-			continue
+		rates.Add(x, e.Rate)
+		if e.Validation != nil {
+			valid.Add(x, e.Validation.Loss)
+			measured = append(measured, e)
 		}
-		valid.Add(x, v.Loss)
+	}
+	losses.Curves, rate.Curves = []picture.Curve{train}, []picture.Curve{rates}
+	if len(measured) == 0 {
+		return picture.Curves(title, []picture.Chart{losses, rate})
+	}
+	losses.Curves = append(losses.Curves, valid)
+	charts := []picture.Chart{losses}
+	if measured[0].Validation.ClassifierScore != nil {
+		charts = append(charts, classifierCharts(measured)...)
+	} else {
+		charts = append(charts, segmenterChart(measured))
+	}
+	return picture.Curves(title, append(charts, rate))
+}
+
+func segmenterChart(history []Epoch) picture.Chart {
+	mean := picture.Curve{Name: "mean, 95 % interval", Wide: true}
+	levels := levelCurves()
+	for _, e := range history {
+		x, v := float64(e.Epoch), e.Validation
 		mean.Add(x, v.Mean)
 		mean.Band = append(mean.Band, v.Interval)
 		for level, d := range v.Dice {
 			levels[level].Add(x, d)
 		}
 	}
-	losses.Curves, rate.Curves = []picture.Curve{train}, []picture.Curve{norm}
-	charts := []picture.Chart{losses, rate}
-	if len(valid.X) > 0 {
-		charts[0].Curves = append(charts[0].Curves, valid)
-		for level := range levels {
-			levels[level].Name, levels[level].Color = volume.LevelName(level), picture.Palette[level]
+	return picture.Chart{Y: "dice of held-out studies", Low: 0, High: 1, Curves: append(levels, mean)}
+}
+
+func classifierCharts(history []Epoch) []picture.Chart {
+	loss := picture.Curve{Name: "competition's", Wide: true}
+	vertebra, patient := picture.Curve{Name: "vertebrae", Wide: true}, picture.Curve{Name: "patients", Dashed: true}
+	levels := levelCurves()
+	for _, e := range history {
+		x, v := float64(e.Epoch), e.Validation
+		addDefined(&loss, x, v.LogLoss)
+		addDefined(&vertebra, x, v.VertebraAUC)
+		addDefined(&patient, x, v.PatientAUC)
+		for level, a := range v.AUC {
+			addDefined(&levels[level], x, a)
 		}
-		dice.Curves = append(levels, mean)
-		charts = []picture.Chart{charts[0], dice, rate}
 	}
-	return picture.Curves(title, charts)
+	return []picture.Chart{{Y: "log loss of held-out studies", Curves: []picture.Curve{loss}},
+		{Y: "AUC of held-out studies", Low: 0, High: 1, Curves: append(levels, vertebra, patient)}}
+}
+
+// addDefined adds a point, unless it is undefined.
+func addDefined(c *picture.Curve, x float64, y score.Figure) {
+	if !math.IsNaN(float64(y)) {
+		c.Add(x, float64(y))
+	}
+}
+
+// levelCurves are curves of C1 to C7, without points.
+func levelCurves() []picture.Curve {
+	curves := make([]picture.Curve, Levels)
+	for level := range curves {
+		curves[level].Name, curves[level].Color = volume.LevelName(level), picture.Palette[level]
+	}
+	return curves
 }

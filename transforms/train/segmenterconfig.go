@@ -2,7 +2,6 @@ package train
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/transforms/augment"
@@ -11,6 +10,8 @@ import (
 // SegmenterConfig says how to train a segmenter. DefaultSegmenter returns one to start from.
 type SegmenterConfig struct {
 	Loop
+	// Size is the length of each side of the volume, where the model's file leaves it open.
+	Size    int
 	Augment AugmentConfig
 	Loss    LossConfig
 }
@@ -33,7 +34,7 @@ var presets = map[string]func() augment.Options{
 func (a *AugmentConfig) UsePreset() error {
 	preset, ok := presets[a.Preset]
 	if !ok {
-		return fmt.Errorf("train: Augment.Preset is %q, it must be %q, %q or %q", a.Preset, "recommended", "method", "none")
+		return noPreset(a.Preset)
 	}
 	a.Options = preset()
 	return nil
@@ -56,12 +57,13 @@ type LossConfig struct {
 // DefaultSegmenter returns the settings for the small network on a CPU.
 func DefaultSegmenter() SegmenterConfig {
 	return SegmenterConfig{
-		Loop: Loop{Batch: 2, Accumulate: 1, Epochs: 60, Size: 128, Precision: string(models.F32), Seed: 1, Mixup: 0.1, ClipNorm: 1,
+		Loop: Loop{Batch: 2, Accumulate: 1, Epochs: 60, Precision: string(models.F32), Seed: 1, Mixup: 0.1, ClipNorm: 1,
 			Optimizer:  OptimizerConfig{Rate: 3e-3, WeightDecay: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
 			Schedule:   ScheduleConfig{Kind: Cosine, MinRate: 3e-5, Warmup: 50, RestartEpochs: 50, RestartFactor: 1},
 			Average:    AverageConfig{Every: 1},
 			Validate:   ValidateConfig{Every: 1},
 			Checkpoint: CheckpointConfig{Minutes: 5}},
+		Size:    128,
 		Augment: AugmentConfig{Preset: "recommended", Options: augment.Recommended()},
 		Loss:    LossConfig{Kind: "bce+dice", BCE: 0.5, Dice: 0.5, Smooth: 1, PerLevel: true}}
 }
@@ -72,6 +74,7 @@ func (c SegmenterConfig) Check() error {
 		return err
 	}
 	for _, s := range []setting{
+		{"Size", float64(c.Size), c.Size >= 1 && c.Size <= 1<<10, "from 1 to 1024"},
 		{"Loss.BCE", c.Loss.BCE, c.Loss.BCE >= 0, "at least 0"},
 		{"Loss.Dice", c.Loss.Dice, c.Loss.Dice >= 0 && c.Loss.BCE+c.Loss.Dice > 0, "at least 0, and one of bce and dice above"},
 		{"Loss.Smooth", c.Loss.Smooth, c.Loss.Smooth > 0, "above 0"},

@@ -40,17 +40,17 @@ func (f *DoFn) segmenter(ctx context.Context, store *artifacts.Store, task Task)
 	if held != nil {
 		valid := data.Choose(held)
 		if valid.Len() == 0 {
-			return lesson{}, f.emptyFold(task)
+			return lesson{}, f.emptyFold("", task)
 		}
 		matter.Valid = heldOutStudies{valid}
 	}
-	return lesson{loop: cfg.Loop, settings: settings, manifest: data.Manifest(), samples: train.Len(),
+	return lesson{loop: cfg.Loop, settings: settings, version: Version, manifest: data.Manifest(), studies: train.Len(),
 		run: func(ctx context.Context, job Job) (Result, error) { return Run(ctx, job, matter) },
-		properties: func(v *Validation) (map[string]string, error) {
+		properties: func(v *Validation) map[string]string {
 			if v == nil {
-				return map[string]string{}, nil
+				return map[string]string{}
 			}
-			return map[string]string{"cspine.dice": strconv.FormatFloat(v.Mean, 'f', 4, 64)}, nil
+			return map[string]string{"cspine.dice": strconv.FormatFloat(v.Mean, 'f', 4, 64)}
 		}}, nil
 }
 

@@ -48,7 +48,9 @@ type Job struct {
 	// Resume is where to go on, nil at the start. Best is the best checkpoint so far, where Resume names one
 	// (Progress.BestEpoch) that it is not itself.
 	Resume, Best *Checkpoint
-	Hooks        Hooks
+	// Answers asks for Result.Validation.
+	Answers bool
+	Hooks   Hooks
 }
 
 // Hooks are called by Run, in its goroutine. Each may be nil. An error ends the run.
@@ -79,6 +81,9 @@ type Result struct {
 	// Weights are the best epoch's, averaged where the configuration says so, by initializer.
 	Weights  map[string][]float32
 	Progress Progress
+	// Validation is the best epoch's with all that a history does not keep of it. It is nil unless Job.Answers asks for it and
+	// samples are held out.
+	Validation *Validation
 }
 
 // ErrInterrupted is wrapped by the error of a run whose context ended. The error wraps the context's too.
@@ -113,7 +118,8 @@ func Run[S any](ctx context.Context, job Job, matter Matter[S]) (Result, error) 
 			return Result{}, err
 		}
 	}
-	return Result{Weights: weights, Progress: r.progress}, nil
+	v, err := r.answers(ctx, weights)
+	return Result{Weights: weights, Progress: r.progress, Validation: v}, err
 }
 
 // run is Run under way.
@@ -128,6 +134,7 @@ type run[S any] struct {
 	progress Progress
 	average  *average             // nil unless the configuration asks for one
 	best     map[string][]float32 // the best epoch's weights; nil before there is one
+	measured *Validation          // the best epoch's; nil where another process measured it
 	recent   window
 	saved    int64 // updates when a checkpoint was last saved
 	savedAt  time.Time
@@ -341,6 +348,7 @@ func (r *run[S]) endEpoch(ctx context.Context, start time.Time) error {
 		best = p.BestEpoch == 0 || v.Better(p.History[p.BestEpoch-1].Validation)
 		p.Stale += r.loop.Validate.Every
 		if best {
+			r.measured = v
 			p.BestEpoch, p.Stale = e.Epoch, 0
 		}
 	}

@@ -3,6 +3,8 @@ package train
 import (
 	"context"
 	"fmt"
+
+	"github.com/cspine/cspine/transforms/score"
 )
 
 // Validation is how good the answers for held-out studies are.
@@ -12,12 +14,46 @@ type Validation struct {
 	Loss float64 `json:"loss"`
 	// One of the two is there, by the stage.
 	*SegmenterScore
+	*ClassifierScore
 }
 
-// Better tells whether v is better than another of the same stage.
+// Better tells whether v is better than another of the same stage: by the mean dice, or the competition's log loss, which sees how sure
+// an answer is, as AUC does not, and weighs patients as the competition does, as the loss that is trained for does not. Between
+// equals the loss decides: while nothing is found yet, dice are all 0 and the loss still falls.
 func (v *Validation) Better(than *Validation) bool {
-	// While nothing is found yet, dice are all 0 and the loss still falls.
-	return v.Mean > than.Mean || v.Mean == than.Mean && v.Loss < than.Loss
+	this, other := v.rank(), than.rank()
+	return this < other || this == other && v.Loss < than.Loss
+}
+
+// rank is less for what is better.
+func (v *Validation) rank() float64 {
+	if v.ClassifierScore != nil {
+		return float64(v.LogLoss)
+	}
+	return -v.Mean
+}
+
+// String is the loss and the headline.
+func (v *Validation) String() string { return fmt.Sprintf("loss %.4f  %s", v.Loss, v.Headline()) }
+
+// Headline is what the stage is judged by, for people.
+func (v *Validation) Headline() string {
+	if c := v.ClassifierScore; c != nil {
+		return fmt.Sprintf("log loss %.4f  AUC vertebra %s patient %s", float64(c.LogLoss), c.VertebraAUC, c.PatientAUC)
+	}
+	return fmt.Sprintf("dice %.4f [%.4f, %.4f]", v.Mean, v.Interval[0], v.Interval[1])
+}
+
+// Levels are the dice, or areas under the ROC curve, of C1 to C7.
+func (v *Validation) Levels() [Levels]score.Figure {
+	if v.ClassifierScore != nil {
+		return v.AUC
+	}
+	var dice [Levels]score.Figure
+	for level, d := range v.Dice {
+		dice[level] = score.Figure(d)
+	}
+	return dice
 }
 
 // validate measures the weights that would be exported on all held-out studies.
@@ -39,6 +75,29 @@ func (r *run[S]) validate(ctx context.Context) (*Validation, error) {
 		return v, err
 	}
 	return r.measure(ctx)
+}
+
+// answers returns the best epoch's validation, whose weights are given, where the job asks for it.
+func (r *run[S]) answers(ctx context.Context, weights map[string][]float32) (*Validation, error) {
+	if !r.job.Answers || r.progress.BestEpoch == 0 {
+		return nil, nil
+	}
+	if r.measured != nil {
+		return r.measured, nil
+	}
+	s, err := r.trainer.State()
+	if err != nil {
+		return nil, err
+	}
+	s.Weights = weights
+	if err := r.trainer.SetState(s); err != nil {
+		return nil, err
+	}
+	v, err := r.measure(ctx)
+	if ctx.Err() != nil {
+		return nil, r.interrupted(ctx)
+	}
+	return v, err
 }
 
 // measure asks the network, as it stands, for all held-out samples.
