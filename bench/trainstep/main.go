@@ -46,6 +46,7 @@ type configuration struct {
 type request struct {
 	Do              string // "step", "infer" or "memory"
 	Inputs, Targets []string
+	Outputs         []string // of "infer": where to write them; may be empty
 	Rate            float64
 }
 
@@ -169,9 +170,12 @@ func (s *session) do(r request) (answer, error) {
 		wall, cpu := time.Now(), processor()
 		err = s.network.Infer(ctx, inputs, outputs)
 		a.Seconds, a.CPU = time.Since(wall).Seconds(), processor()-cpu
-		for _, o := range outputs {
+		for i, o := range outputs {
 			for _, v := range o {
 				a.Sum += float64(v)
+			}
+			if err == nil && i < len(r.Outputs) {
+				err = write(r.Outputs[i], s.network.Outputs()[i].Shape, o)
 			}
 		}
 	default:
@@ -205,6 +209,14 @@ func (s *session) read(paths []string) ([][]float32, error) {
 		all[i] = s.arrays[path]
 	}
 	return all, nil
+}
+
+func write(path string, shape []int, values []float32) error {
+	a := npy.New(npy.Float32, shape...)
+	for k, v := range values {
+		binary.LittleEndian.PutUint32(a.Data[4*k:], math.Float32bits(v))
+	}
+	return os.WriteFile(path, a.Bytes(), 0o666)
 }
 
 // highWater is the largest resident set so far, in bytes; 0 where the system does not say.
