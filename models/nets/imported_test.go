@@ -176,7 +176,7 @@ func TestVerifyFindsImagesThatMeet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := encoder.Verify(t.Context(), gorgonia.New(), 32); err == nil || !strings.Contains(err.Error(), "in a batch its features differ") {
+	if err := encoder.Verify(t.Context(), gorgonia.New(), 32); err == nil || !strings.Contains(err.Error(), "in a batch the encoder's features differ") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -149,9 +149,11 @@ func (l *lookup) firstConvolutions(name string) ([]*Node, error) {
 	for _, n := range l.readers[name] {
 		switch {
 		case n.Op == "Shape":
-		case is(n, "Conv") && n.Inputs[0] == name && at(n.Inputs, 1) != name && at(n.Inputs, 2) != name:
+		case slices.Contains(n.Inputs[1:], name): // by more than its first input, or another
+			return nil, malformed("node %s (%s) does not convolve the image; export the network without it", n.label(), n.Op)
+		case is(n, "Conv"):
 			found = append(found, n)
-		case (is(n, "Pad") || is(n, "Identity")) && n.Inputs[0] == name && n.Outputs[0] != name:
+		case is(n, "Pad") || is(n, "Identity"):
 			more, err := l.firstConvolutions(n.Outputs[0])
 			if err != nil {
 				return nil, err
