@@ -79,7 +79,7 @@ const (
 	// channel that is still unsure towards nothing as soon as others are found; this does not.
 	DicePerChannel LossKind = "dice_per_channel"
 	// BCE is Σ v·bce(p, t) / Σ v, p being probabilities, v = w·(1 + (PositiveWeight − 1)·t); logarithms are bounded at −100, as PyTorch does. An engine should
-	// compute it from the logits where the output is a Sigmoid's.
+	// compute it from the logits where the output is a Sigmoid's. Where all v are 0 the term is 0, and so is its gradient.
 	BCE LossKind = "bce"
 	// BCELogits is the same, p being logits.
 	BCELogits LossKind = "bce_logits"

@@ -218,7 +218,7 @@ func (l *loss) run(x *exec, out, in [][]float32) error {
 				if t.dice() {
 					smooth := float64(t.Smooth)
 					total += share * (1 - (2*sum.a+smooth)/(sum.b+sum.c+smooth))
-				} else {
+				} else if sum.b > 0 {
 					total += share * sum.a / sum.b
 				}
 			}
@@ -356,6 +356,7 @@ func (t *lossTerm) addGrad(d, z, p, y, w []float32, logits bool, share float64, 
 			}
 			d[i] += g
 		}
+	case sum.b == 0: // nothing counts
 	case t.Kind == models.BCE && !logits:
 		for i, v := range z {
 			g := (float64(v) - float64(y[i])) / max(float64(v)*(1-float64(v)), 1e-12)

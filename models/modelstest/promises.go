@@ -18,6 +18,7 @@ func (s trainingSuite) promises(t *testing.T) {
 		t.Run(name+" drops its share", func(t *testing.T) { s.dropout(t, load(t, name)) })
 	}
 	t.Run("extreme probabilities give finite losses and gradients", s.extremes)
+	t.Run("a term whose weights are all 0 adds nothing", s.nothingCounts)
 	t.Run("equal runs give equal bits, side by side too", s.equalRuns)
 	t.Run("training goes on from a state as if it had not stopped", s.resumes)
 	t.Run("states are copies", s.copies)
@@ -165,6 +166,29 @@ func (s trainingSuite) extremes(t *testing.T) {
 	for _, v := range gradientOf(t, tr, "w") {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 			t.Errorf("a gradient is %g", v)
+		}
+	}
+}
+
+// nothingCounts: a batch of unknown labels alone must not make gradients of NaN.
+func (s trainingSuite) nothingCounts(t *testing.T) {
+	for _, name := range []string{"loss_logits_masked", "loss_bce_positive_soft_weighted", "loss_bce_softmax_weighted"} {
+		c := load(t, name)
+		tr := s.trainer(t, c, c.options())
+		b := c.Batches[0].batch()
+		b.Weights = make([][]float32, len(b.Targets))
+		for i, target := range b.Targets {
+			b.Weights[i] = make([]float32, len(target))
+		}
+		if loss := gradients(t, tr, b); loss != 0 {
+			t.Errorf("%s: the loss is %g", name, loss)
+		}
+		for _, weight := range c.keys("grad.") {
+			for _, g := range gradientOf(t, tr, weight) {
+				if g != 0 {
+					t.Fatalf("%s: the gradient of %s has %g", name, weight, g)
+				}
+			}
 		}
 	}
 }

@@ -91,7 +91,7 @@ func (b *build) crossEntropy(t models.LossTerm, x *Node, logits bool, g goal) (v
 		n := float64(x.Shape().Size())
 		return DivScalar(b.total(each), n), DivScalar(slope, n)
 	}
-	whole := b.total(weights)
+	whole := Max(b.total(weights), b.scalar(1e-30)) // where nothing counts the term is 0
 	return Div(b.total(Mul(weights, each)), whole), Div(Mul(weights, slope), whole)
 }
 
