@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -78,6 +79,8 @@ type pass struct {
 	engine models.Engine
 	r      *transforms.Report
 	study  transforms.Vertebrae
+	// storing keeps answers while the next questions are asked: a store waits for its disk, four times for each.
+	storing errgroup.Group
 }
 
 // question is what one classifier is asked: about one vertebra, or about all together.
@@ -163,8 +166,11 @@ func (p *pass) question(file File, level int, samples []transforms.Sample) (*que
 	return q, nil
 }
 
-// lookups is how many records of a study are looked up at a time.
-const lookups = 8
+// How many records of a study are looked up, and how many answers are stored, at a time.
+const (
+	lookups = 8
+	stores  = 8
+)
 
 // answer finds the answers that are cached, and asks all other questions in one pass over the study's crops.
 func (p *pass) answer(ctx context.Context, all []*question) error {
@@ -190,7 +196,9 @@ func (p *pass) answer(ctx context.Context, all []*question) error {
 		return err
 	}
 	defer atOnce.Release(1)
-	return p.ask(ctx, open)
+	p.storing.SetLimit(stores)
+	err := p.ask(ctx, open)
+	return cmp.Or(p.storing.Wait(), err)
 }
 
 // ask goes through the study's crops from C1 to C7. Networks of type 1 are asked as each crop comes; those of type 2 at the end.
@@ -199,9 +207,9 @@ func (p *pass) ask(ctx context.Context, open []*question) error {
 	wanted := func(level int) bool {
 		return p.study.Samples[level].Found && (together || slices.ContainsFunc(open, func(q *question) bool { return q.level == level }))
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	crops := p.read(ctx, wanted)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	crops := p.read(reading, wanted)
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	s.reset()
@@ -276,11 +284,14 @@ func (p *pass) put(ctx context.Context, q *question, in []float32) error {
 		}
 	}
 	seconds := time.Since(start).Seconds()
-	res, err := p.r.Do(ctx, q.part(), q.recipe, func(context.Context) (artifacts.Content, error) {
-		return artifacts.Content{Data: encode(logits), Seconds: seconds}, nil
+	p.storing.Go(func() error {
+		res, err := p.r.Do(ctx, q.part(), q.recipe, func(context.Context) (artifacts.Content, error) {
+			return artifacts.Content{Data: encode(logits), Seconds: seconds}, nil
+		})
+		q.answer = &res
+		return err
 	})
-	q.answer = &res
-	return err
+	return nil
 }
 
 type loaded struct {
