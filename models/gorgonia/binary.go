@@ -3,6 +3,7 @@ package gorgonia
 import (
 	"math"
 	"slices"
+	"sync"
 
 	G "gorgonia.org/gorgonia"
 
@@ -15,6 +16,9 @@ type broadcast struct {
 	shape []int
 	a, b  []int // strides
 	fn    program.Arithmetic
+
+	finding sync.Mutex
+	sums    [2]*rowSums // by a and by b; found when they are first needed
 }
 
 // newBroadcast merges the axes that are one for both inputs.
@@ -81,6 +85,11 @@ func (c *broadcast) run(x *exec, out, in [][]float32) error {
 func (c *broadcast) row(o, a, b []float32, sa, sb int) {
 	n := len(o)
 	switch {
+	case sa == 0 && sb == 0:
+		v := arithmetic(c.fn, a[0], b[0])
+		for i := range o {
+			o[i] = v
+		}
 	case c.fn == program.Add && sa == 1 && sb == 1:
 		kernel.Add(o, a[:n], b[:n])
 	case c.fn == program.Mul && sa == 1 && sb == 1:
@@ -175,45 +184,97 @@ func (c *broadcast) grad(x *exec, which int, out, in [][]float32) {
 		})
 		return
 	}
-	rows := size(c.shape[:last])
-	groups := map[int][]int{} // rows by where their results go
-	var starts []int
-	for r := range rows {
-		at := c.offset(r, s)
-		if groups[at] == nil {
-			starts = append(starts, at)
-		}
-		groups[at] = append(groups[at], r)
-	}
-	each := max(1, grain/(n*max(1, rows/len(starts))))
-	x.workers.Do((len(starts)+each-1)/each, func(_, p int) {
+	sums := c.sumsOf(which, s)
+	starts := len(sums.ends)
+	each := max(1, grain/(n*max(1, len(sums.rows)/starts)))
+	x.workers.Do((starts+each-1)/each, func(_, p int) {
 		g := make([]float32, n)
 		var sum []float64
 		if s[last] == 1 {
 			sum = make([]float64, n)
 		}
-		for _, at := range starts[p*each : min(len(starts), (p+1)*each)] {
+		for k := p * each; k < min(starts, (p+1)*each); k++ {
+			rows := sums.of(k)
+			at := c.offset(rows[0], s)
 			total := 0.0
 			clear(sum)
-			for _, r := range groups[at] {
-				c.slope(which, g, in[0][min(c.offset(r, c.a), len(in[0])):], in[1][min(c.offset(r, c.b), len(in[1])):], in[2][r*n:][:n], sa, sb)
+			for _, r := range rows {
+				a, b, dy := in[0][min(c.offset(r, c.a), len(in[0])):], in[1][min(c.offset(r, c.b), len(in[1])):], in[2][r*n:][:n]
 				if sum == nil {
-					total += kernel.Sum(g)
+					total += c.slopes(which, g, a, b, dy, sa, sb)
 					continue
 				}
+				if len(rows) == 1 {
+					c.slope(which, out[0][at:][:n], a, b, dy, sa, sb)
+					continue
+				}
+				c.slope(which, g, a, b, dy, sa, sb)
 				for i, v := range g {
 					sum[i] += float64(v)
 				}
 			}
-			if sum == nil {
+			switch {
+			case sum == nil:
 				out[0][at] = float32(total)
-				continue
-			}
-			for i, v := range sum {
-				out[0][at+i] = float32(v)
+			case len(rows) > 1:
+				for i, v := range sum {
+					out[0][at+i] = float32(v)
+				}
 			}
 		}
 	})
+}
+
+// slopes sums what slope writes; g is scratch.
+func (c *broadcast) slopes(which int, g, a, b, dy []float32, sa, sb int) float64 {
+	switch other, s := b, sb; c.fn {
+	case program.Add:
+		return kernel.Sum(dy)
+	case program.Mul:
+		if which == 1 {
+			other, s = a, sa
+		}
+		if s == 1 {
+			return kernel.Dot(dy, other[:len(dy)])
+		}
+		return kernel.Sum(dy) * float64(other[0])
+	}
+	c.slope(which, g, a, b, dy, sa, sb)
+	return kernel.Sum(g)
+}
+
+// rowSums has the rows of the result that each row, or element, of a repeated input is summed from.
+type rowSums struct{ rows, ends []int }
+
+func (s *rowSums) of(k int) []int {
+	from := 0
+	if k > 0 {
+		from = s.ends[k-1]
+	}
+	return s.rows[from:s.ends[k]]
+}
+
+// sumsOf finds the sums by an input with strides s; once, since they are the same at each run.
+func (c *broadcast) sumsOf(which int, s []int) *rowSums {
+	c.finding.Lock()
+	defer c.finding.Unlock()
+	if c.sums[which] != nil {
+		return c.sums[which]
+	}
+	r := &rowSums{rows: make([]int, size(c.shape[:len(c.shape)-1]))}
+	at := make([]int, len(r.rows))
+	for i := range at {
+		r.rows[i], at[i] = i, c.offset(i, s)
+	}
+	slices.SortStableFunc(r.rows, func(i, j int) int { return at[i] - at[j] })
+	for k, i := range r.rows {
+		if k > 0 && at[r.rows[k-1]] != at[i] {
+			r.ends = append(r.ends, k)
+		}
+	}
+	r.ends = append(r.ends, len(r.rows))
+	c.sums[which] = r
+	return r
 }
 
 func (b *builder) binary(do *program.Binary) {
