@@ -206,7 +206,7 @@ func (c *studyCounter) observe(row artifacts.Row) {
 	passed := c.steps[:at+1]
 	switch {
 	case row.Step == "shard":
-		passed = []string{row.Step}
+		passed = passed[max(at, 0):]
 	case row.Verdict == transforms.Refused || row.Verdict == transforms.Skipped:
 		passed = slices.DeleteFunc(slices.Clone(c.steps), func(step string) bool { return step == "shard" })
 	}

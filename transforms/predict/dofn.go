@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 	"golang.org/x/sync/errgroup"
@@ -237,13 +238,19 @@ func (f *WriteFn) ProcessElement(ctx context.Context, _ int, answered func(*tran
 	return store.PutNamed(ctx, path.Join(Dir(f.Run), SubmissionFile), submission.Bytes())
 }
 
-// studyName is what a study that was reported under a name is called in the submission: its UID, or the name of its folder.
+// studyName is what a study that was reported under a name is called in the submission: its UID, or the name of its folder. What a table can't hold
+// becomes an underscore: a folder's name may be anything, and must not cost the others their answers.
 func (f *WriteFn) studyName(subject string) string {
 	if subject == "." {
-		subject = strings.TrimRight(f.Data, "/")
-		subject, _, _ = strings.Cut(subject, "?")
+		location, _, _ := strings.Cut(f.Data, "?")
+		subject = strings.TrimRight(location, "/")
 	}
-	return path.Base(subject)
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.IsSpace(r) {
+			return '_'
+		}
+		return r
+	}, path.Base(subject))
 }
 
 // reading is how many verdicts are read at a time.

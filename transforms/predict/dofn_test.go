@@ -161,6 +161,7 @@ func TestEveryStudyIsAnsweredAndFlagged(t *testing.T) {
 		{Subject: "test_images/1.2.7", Step: "index", Verdict: transforms.Refused, Reason: "damaged_slice"},
 		{Subject: "1.2.3", Step: "segment", Verdict: transforms.Skipped, Reason: "no_label_mask"},
 		{Subject: ".", Step: "index", Verdict: transforms.Refused, Reason: "no_slices"},
+		{Subject: "test_images/ neck\t1 ", Step: "index", Verdict: transforms.Refused, Reason: "no_slices"},
 	})
 	if len(rows) != 0 {
 		t.Errorf("%+v", rows)
@@ -178,12 +179,12 @@ func TestEveryStudyIsAnsweredAndFlagged(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"1.2.1", "1.2.3", "1.2.5", "1.2.7", "1.2.9", "test_images"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"1.2.1", "1.2.3", "1.2.5", "1.2.7", "1.2.9", "_neck_1_", "test_images"}, names); diff != "" {
 		t.Error("studies:", diff)
 	}
 
 	got := d.details(file)
-	if len(got) != 6*8 {
+	if len(got) != 7*8 {
 		t.Errorf("%d rows", len(got))
 	}
 	c1 := 2 * 0.1 / 1.1
