@@ -37,12 +37,12 @@ type HeldOutOptions struct {
 	// Seed is that of the trainings to take; empty takes all, of which no two may have held out the same study.
 	Seed string
 	// Dataset is the data set that they learned from, which says what folds there are; empty stands for the run's name. If the store
-	// has no such data set, folds are those from 0 to the last that was held out.
+	// has no data set of the run's name, folds are those from 0 to the last of which there is a record.
 	Dataset string
 }
 
 // task is the name of a training that held a fold out.
-var task = regexp.MustCompile(`^fold(\d{1,6})-seed(\d+)$`)
+var task = regexp.MustCompile(`^fold(\d{1,3})-seed(\d+)$`)
 
 // ReadHeldOut gathers the answers of all trainings of a run.
 func ReadHeldOut(ctx context.Context, store *artifacts.Store, run string, o HeldOutOptions) (*HeldOut, error) {
@@ -53,10 +53,16 @@ func ReadHeldOut(ctx context.Context, store *artifacts.Store, run string, o Held
 	all := &HeldOut{Truth: Truth{}}
 	from := map[string]string{} // the training that held a study out
 	held := map[int]bool{}
+	last := 0 // fold that was begun
 	for _, f := range files {
 		name := path.Base(path.Dir(f.Key))
 		parts := task.FindStringSubmatch(name)
-		if path.Base(f.Key) != HeldOutFile || parts == nil || path.Dir(path.Dir(f.Key)) != "runs/"+run || o.Seed != "" && parts[2] != o.Seed {
+		if parts == nil || path.Dir(path.Dir(f.Key)) != "runs/"+run || o.Seed != "" && parts[2] != o.Seed {
+			continue
+		}
+		fold, _ := strconv.Atoi(parts[1]) // digits
+		last = max(last, fold)
+		if path.Base(f.Key) != HeldOutFile {
 			continue
 		}
 		answers, truth, err := readTask(ctx, store, path.Dir(f.Key))
@@ -75,7 +81,6 @@ func ReadHeldOut(ctx context.Context, store *artifacts.Store, run string, o Held
 			}
 		}
 		all.Answers, all.Tasks = append(all.Answers, answers...), append(all.Tasks, name)
-		fold, _ := strconv.Atoi(parts[1]) // digits
 		held[fold] = true
 	}
 	if len(all.Tasks) == 0 {
@@ -86,7 +91,7 @@ func ReadHeldOut(ctx context.Context, store *artifacts.Store, run string, o Held
 		return nil, err
 	}
 	if folds == nil {
-		for fold := range slices.Max(slices.Collect(maps.Keys(held))) {
+		for fold := range last + 1 {
 			folds = append(folds, fold)
 		}
 	}
