@@ -15,7 +15,9 @@ const (
 )
 
 // Classifier is the reference's stage-2 network: an encoder that looks at each slice alone, bidirectional long short-term memories
-// (Hochreiter & Schmidhuber, 1997) that read the slices' features in order, and a logit for each slice.
+// (Hochreiter & Schmidhuber, 1997) that read the slices' features in order, and a logit for each slice. Small adds a shortcut: the largest of
+// each feature among a vertebra's slices, normalised, and a linear map to one logit, which all its slices get; likewise the patient among
+// its vertebrae.
 //
 // Type 1 has the input crops [N, 15, 6, Size, Size], 0 to 1, and the output slices [N, 15]. Type 2 looks at the seven vertebrae of a
 // patient together, crops [N, 105, 6, Size, Size] and slices [N, 105], and has a second memory, at whose first step it gives
@@ -61,13 +63,26 @@ func (n Classifier) Build(seed uint64) ([]byte, error) {
 	steps := vector{l.transpose("steps", sequence, 1, 0, 2), features.width}
 	y := l.lstm("lstm", steps, n.Hidden, 2)
 	rows := vector{l.reshape("rows", l.transpose("crops.order", y.name, 1, 0, 2), -1, int64(y.width)), y.width}
-	logits := l.logit("head", rows)
-	l.Output(l.reshape("slices", logits.name, -1, int64(slices)), onnx.Fixed(1, slices))
+	logits := l.logit("head", rows).name
+	var most vector // of each vertebra's slices, [vertebrae, width]
+	if encoder.shortcut {
+		each := l.reshape("vertebrae", features.name, -1, positions, int64(features.width))
+		most = vector{l.Node("ReduceMax", "most", []string{each}, onnx.IntsAttribute("axes", 1), onnx.IntAttribute("keepdims", 0)), features.width}
+		most = vector{l.norm("most.bn", tensor{most.name, most.width, 1}).name, most.width}
+		logits = l.Node("Add", "logits", []string{l.reshape("logits.vertebrae", logits, -1, positions), l.linear("most.logit", most, 1).name})
+	}
+	l.Output(l.reshape("slices", logits, -1, int64(slices)), onnx.Fixed(1, slices))
 	if n.Type == 2 {
 		y = l.lstm("lstm2", steps, n.Hidden, 2)
 		y.name = l.Node("Gather", "lstm2.first", []string{y.name, l.Ints("lstm2.first.step", 0)}, onnx.IntAttribute("axis", 0)) // [1, N, width]
 		rows = vector{l.reshape("lstm2.rows", y.name, -1, int64(y.width)), y.width}
-		l.Output(l.reshape("patient", l.logit("head2", rows).name, -1, 1), onnx.Fixed(1, 1))
+		logit := l.logit("head2", rows).name
+		if encoder.shortcut {
+			each := l.reshape("most.vertebrae", most.name, -1, levels, int64(most.width))
+			all := l.Node("ReduceMax", "most2", []string{each}, onnx.IntsAttribute("axes", 1), onnx.IntAttribute("keepdims", 0))
+			logit = l.Node("Add", "logit2", []string{logit, l.linear("most2.logit", vector{all, most.width}, 1).name})
+		}
+		l.Output(l.reshape("patient", logit, -1, 1), onnx.Fixed(1, 1))
 	}
 	return l.Bytes()
 }

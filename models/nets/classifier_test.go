@@ -24,8 +24,8 @@ type classifierCase struct {
 }
 
 var classifierCases = []classifierCase{
-	{"small-1", nets.Classifier{Size: 32}, 1014337, 7626752},
-	{"small-2", nets.Classifier{Type: 2, Size: 32}, 1805890, 7626752},
+	{"small-1", nets.Classifier{Size: 32}, 1014914, 7626752},
+	{"small-2", nets.Classifier{Type: 2, Size: 32}, 1806660, 7626752},
 	{"resnet18d-1", nets.Classifier{Encoder: nets.ResNet18d, Size: 32}, 14482625, 84246528},
 	{"efficientnetv2s-1", nets.Classifier{Encoder: nets.EfficientNetV2S, Size: 32}, 25037017, 123782016},
 	{"convnext-nano-1", nets.Classifier{Encoder: nets.ConvNeXtNano, Size: 32}, 18504561, 100282880},

@@ -40,14 +40,27 @@ class Small(nn.Module):
             before = c
 
     def forward(self, x):
+        image, mask, reach = x[:, :5], x[:, 5:], x.shape[-1] // 28
+        near = F.max_pool2d(mask, 2 * reach + 1, 1, reach)
+        over = dict(dim=(1, 2, 3), keepdim=True)
+        share = near.mean(**over) + 1e-4
+        centred = (image - (image * near).mean(**over) / share) * near
+        x = torch.cat([centred / ((centred**2).mean(**over) / share + 1e-4).sqrt(), mask], 1)
         x = F.relu(self.stem(x))
         x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
 
 
 class Classifier(nn.Module):
-    def __init__(self, encoder, kind, hidden):
+    def __init__(self, encoder, kind, hidden, shortcut):
         super().__init__()
+        self.most = None
+        if shortcut:
+            self.most = nn.Module()
+            self.most.bn, self.most.logit = nn.BatchNorm1d(encoder.num_features), nn.Linear(encoder.num_features, 1)
+            if kind == 2:
+                self.most2 = nn.Module()
+                self.most2.logit = nn.Linear(encoder.num_features, 1)
         self.encoder, self.kind, n = encoder, kind, encoder.num_features
         memory = lambda: nn.LSTM(n, hidden, 2, bidirectional=True, batch_first=True)
         head = lambda: nn.Sequential(nn.Linear(2 * hidden, 256), nn.BatchNorm1d(256), nn.Dropout(.3), nn.LeakyReLU(.1), nn.Linear(256, 1))
@@ -59,7 +72,13 @@ class Classifier(nn.Module):
         n, t = x.shape[:2]
         f = self.encoder(x.flatten(0, 1)).reshape(n, t, -1)
         slices = self.head(self.lstm(f)[0].reshape(n * t, -1)).reshape(n, t)
-        return (slices, self.head2(self.lstm2(f)[0][:, 0])) if self.kind == 2 else (slices,)
+        patient = self.head2(self.lstm2(f)[0][:, 0]) if self.kind == 2 else None
+        if self.most:
+            most = self.most.bn(f.reshape(n * t // 15, 15, -1).amax(1))
+            slices = (slices.reshape(-1, 15) + self.most.logit(most)).reshape(n, t)
+            if self.kind == 2:
+                patient = patient + self.most2.logit(most.reshape(n, 7, -1).amax(1))
+        return (slices, patient) if self.kind == 2 else (slices,)
 
 
 def gates(w):
@@ -121,7 +140,7 @@ def crops(n, slices, size):
 
 for name, kind, hidden in (("small", 1, 128), ("small", 2, 128), ("resnet18d", 1, 256), ("efficientnetv2s", 1, 256), ("convnext-nano", 1, 256)):
     timm_name = {"efficientnetv2s": "tf_efficientnetv2_s", "convnext-nano": "convnext_nano"}.get(name, name)
-    m = Classifier(Small() if name == "small" else timm.create_model(timm_name, in_chans=6, num_classes=0), kind, hidden)
+    m = Classifier(Small() if name == "small" else timm.create_model(timm_name, in_chans=6, num_classes=0), kind, hidden, name == "small")
     m.eval()
     with torch.no_grad():
         load(m, os.path.join(sys.argv[1], f"{name}-{kind}.onnx"))
