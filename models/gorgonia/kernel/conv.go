@@ -25,6 +25,7 @@ type Conv struct {
 	inG, outG      int
 	forward, input *pass
 	weight         *weightPass
+	points         *points // in place of the three; or nil
 }
 
 // NewConv checks the geometry.
@@ -39,6 +40,9 @@ func NewConv(g Geometry, w *Workers) (*Conv, error) {
 	c.inVol, c.outVol, c.kVol = volume(g.InSize), volume(g.OutSize), volume(g.Kernel)
 	c.inG, c.outG = g.In/g.Group, g.Out/g.Group
 	c.xLen, c.yLen, c.wLen = g.Batch*g.In*c.inVol, g.Batch*g.Out*c.outVol, g.Out*c.inG*c.kVol
+	if c.points = newPoints(&g); c.points != nil {
+		return c, nil
+	}
 	c.forward, c.input = forwardPass(&g, best), inputPass(&g, best)
 	c.weight = newWeightPass(&g, best)
 	return c, nil
@@ -108,6 +112,10 @@ func (c *Conv) Forward(y, x, weight, bias []float32) {
 	}
 	c.w.turn.Lock()
 	defer c.w.turn.Unlock()
+	if c.points != nil {
+		c.points.forward(c.w, y, x, weight, bias)
+		return
+	}
 	c.forward.run(c.w, y, x, weight, bias)
 }
 
@@ -116,6 +124,10 @@ func (c *Conv) GradInput(dx, weight, dy []float32) {
 	c.need(dx, dy, weight)
 	c.w.turn.Lock()
 	defer c.w.turn.Unlock()
+	if c.points != nil {
+		c.points.gradInput(c.w, dx, weight, dy)
+		return
+	}
 	c.input.run(c.w, dx, dy, weight, nil)
 }
 
@@ -124,6 +136,10 @@ func (c *Conv) GradWeight(dweight, x, dy []float32) {
 	c.need(x, dy, dweight)
 	c.w.turn.Lock()
 	defer c.w.turn.Unlock()
+	if c.points != nil {
+		c.points.gradWeight(c.w, dweight, x, dy)
+		return
+	}
 	c.weight.run(c.w, dweight, x, dy)
 }
 

@@ -100,42 +100,61 @@ func eachLevel(t *testing.T, f func(t *testing.T)) {
 func TestConvolutionIsItsDefinition(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
-			g := geometries(t)
-			w := NewWorkers(rapid.IntRange(1, 3).Draw(t, "workers"))
-			c, err := NewConv(g, w)
-			if err != nil {
-				t.Fatalf("%v", err)
-			}
-			r := rand.New(rand.NewPCG(1, 2))
-			x, wt, bias, dy := filled(r, c.xLen), filled(r, c.wLen), filled(r, g.Out), filled(r, c.yLen)
-			check := func(what string, n, terms int, f, plain func(to []float32)) {
-				want := make([]float32, n)
-				plain(want)
-				var first []float32
-				// The second time, scratch is full of NaNs that must not be seen.
-				for range 2 {
-					got, ok := guarded(n)
-					f(got)
-					near(t, what, got, want, terms)
-					if !ok() {
-						t.Fatalf("%s: written outside", what)
-					}
-					if first == nil {
-						first = got
-					}
-					for i := range got {
-						if got[i] != first[i] {
-							t.Fatalf("%s: the second run differs", what)
-						}
-					}
-					w.poison()
-				}
-			}
-			check("y", c.yLen, c.inG*c.kVol, func(y []float32) { c.Forward(y, x, wt, bias) }, func(y []float32) { c.plainForward(y, x, wt, bias) })
-			check("dx", c.xLen, c.outG*c.kVol, func(dx []float32) { c.GradInput(dx, wt, dy) }, func(dx []float32) { c.plainGradInput(dx, wt, dy) })
-			check("dw", c.wLen, g.Batch*c.outVol, func(dw []float32) { c.GradWeight(dw, x, dy) }, func(dw []float32) { c.plainGradWeight(dw, x, dy) })
+			isItsDefinition(t, geometries(t), NewWorkers(rapid.IntRange(1, 3).Draw(t, "workers")))
 		})
 	})
+}
+
+// Convolutions of points over small planes are matrix products over several images.
+func TestConvolutionOfPointsIsItsDefinition(t *testing.T) {
+	one := [3]int{1, 1, 1}
+	eachLevel(t, func(t *testing.T) {
+		for _, size := range [][3]int{one, {1, 2, 1}, {1, 3, 3}, {4, 4, 4}} {
+			for _, g := range []Geometry{{Batch: 2, In: 5, Out: 7}, {Batch: 30, In: 13, Out: 33}, {Batch: 3, In: 2, Out: 1}} {
+				g.Group, g.InSize, g.OutSize, g.Kernel, g.Stride, g.Dilation = 1, size, size, one, one, one
+				isItsDefinition(t, g, NewWorkers(3))
+			}
+		}
+		many := [3]int{1, 5, 10} // so many channels and positions that eight images are joined, and one is left
+		isItsDefinition(t, Geometry{Batch: 9, In: 500, Out: 200, Group: 1, InSize: many, OutSize: many, Kernel: one, Stride: one, Dilation: one}, NewWorkers(2))
+	})
+}
+
+func isItsDefinition(t interface {
+	Fatalf(string, ...any)
+}, g Geometry, w *Workers) {
+	c, err := NewConv(g, w)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	x, wt, bias, dy := filled(r, c.xLen), filled(r, c.wLen), filled(r, g.Out), filled(r, c.yLen)
+	check := func(what string, n, terms int, f, plain func(to []float32)) {
+		want := make([]float32, n)
+		plain(want)
+		var first []float32
+		// The second time, scratch is full of NaNs that must not be seen.
+		for range 2 {
+			got, ok := guarded(n)
+			f(got)
+			near(t, what, got, want, terms)
+			if !ok() {
+				t.Fatalf("%s: written outside", what)
+			}
+			if first == nil {
+				first = got
+			}
+			for i := range got {
+				if got[i] != first[i] {
+					t.Fatalf("%s: the second run differs", what)
+				}
+			}
+			w.poison()
+		}
+	}
+	check("y", c.yLen, c.inG*c.kVol, func(y []float32) { c.Forward(y, x, wt, bias) }, func(y []float32) { c.plainForward(y, x, wt, bias) })
+	check("dx", c.xLen, c.outG*c.kVol, func(dx []float32) { c.GradInput(dx, wt, dy) }, func(dx []float32) { c.plainGradInput(dx, wt, dy) })
+	check("dw", c.wLen, g.Batch*c.outVol, func(dw []float32) { c.GradWeight(dw, x, dy) }, func(dw []float32) { c.plainGradWeight(dw, x, dy) })
 }
 
 // poison fills all scratch with NaNs.

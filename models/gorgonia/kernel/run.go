@@ -50,7 +50,7 @@ func (p *pass) packAll(w *Workers, tiles int, weight []float32) []float32 {
 }
 
 // readyFloats bounds what is packed beforehand.
-const readyFloats = 1 << 20
+const readyFloats = 1 << 22
 
 // asIs tells whether weights are taken as they lie: few positions are not worth turning what lies in the order of terms anyhow.
 func (p *pass) asIs(f *phase, vectors int) bool { return f.plain && p.wChan == p.kVol && vectors <= 6 }
