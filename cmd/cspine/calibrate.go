@@ -16,6 +16,7 @@ import (
 
 type calibrateFlags struct {
 	heldOut            heldOutFlags
+	submission, truth  string
 	normalise, weights string
 
 	options score.CalibrateOptions
@@ -24,11 +25,14 @@ type calibrateFlags struct {
 func newModelCalibrate() *cobra.Command {
 	var b calibrateFlags
 	c := &cobra.Command{
-		Use:   "calibrate CLASSIFIER.onnx OUT.onnx --store URL --run NAME",
-		Short: "Make a classifier as sure as it may be, by what its training answered out of fold",
-		Long: `Fit a calibration on what the trainings of a run answered for the studies that each
-held out, and write the classifier with it: 'cspine predict' then applies it to
-each probability's logit. The order of studies stays, and with it every area under
+		Use:   "calibrate CLASSIFIER.onnx OUT.onnx --store URL --run NAME | --submission FILE --truth train.csv",
+		Short: "Make a classifier as sure as it may be, by its answers for studies that it did not learn from",
+		Long: `Fit a calibration on a classifier's answers for studies that it did not learn from, and
+write the classifier with it: 'cspine predict' then applies it to each probability's
+logit. The answers are what the trainings of a run said of the studies that each held
+out (--store, --run), or what 'cspine predict' said with this classifier alone, before
+calibration (--submission): of studies of the place where it is to be used, where
+other shares are fractured than where it learned. The order of studies stays, and with it every area under
 a ROC curve; the log loss falls.
 
   --kind temperature   one factor: more or less sure
@@ -42,12 +46,15 @@ labels once, for probabilities that are frequencies.
 The loss after calibration is told twice: on the answers that it was fitted on, and
 cross-fitted, each fifth of the studies by a fit on the others. The latter is
 what to expect. A calibration that the file had is replaced.`,
-		Example: "  cspine model calibrate classifier.onnx calibrated.onnx --store store --run bones --kind platt",
-		Args:    cobra.ExactArgs(2),
-		RunE:    func(c *cobra.Command, args []string) error { return b.run(c, args[0], args[1]) },
+		Example: "  cspine model calibrate classifier.onnx calibrated.onnx --store store --run bones --kind platt\n" +
+			"  cspine model calibrate classifier.onnx here.onnx --submission here.csv --truth train.csv --kind platt",
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error { return b.run(c, args[0], args[1]) },
 	}
 	f := c.Flags()
 	b.heldOut.define(f)
+	f.StringVar(&b.submission, "submission", "", "what the classifier alone predicted, in place of a run's held-out answers")
+	f.StringVar(&b.truth, "truth", "", "what is so of the submission's studies: a table as train.csv")
 	f.StringVar(&b.options.Kind, "kind", score.Temperature, "temperature or platt")
 	f.BoolVar(&b.options.PerLevel, "per-level", false, "a calibration for each level")
 	f.StringVar(&b.weights, "weights", "metric", "what the fit counts labels by: metric or plain")
@@ -71,14 +78,15 @@ func (b *calibrateFlags) run(c *cobra.Command, in, out string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := classify.Describe(file); err != nil {
+	spec, err := classify.Describe(file)
+	if err != nil {
 		return fmt.Errorf("%s: %w", in, err)
 	}
-	held, err := b.heldOut.read(c.Context())
+	held, err := b.answers(c, spec)
 	if err != nil {
 		return err
 	}
-	rows, _ := score.Join(held.Answers, held.Truth)
+	rows, gaps := score.Join(held.Answers, held.Truth)
 	found, err := score.Calibrate(rows, b.options)
 	if err != nil {
 		return err
@@ -97,7 +105,11 @@ func (b *calibrateFlags) run(c *cobra.Command, in, out string) error {
 		return err
 	}
 	w := c.OutOrStdout()
-	fmt.Fprintf(w, "%s\n", held)
+	if b.submission == "" {
+		fmt.Fprintf(w, "%s\n", held)
+	} else {
+		fmt.Fprintf(w, "%s of %s, %d labels unanswered, %d answers without a label\n", plural(len(held.Answers), "study", "studies"), b.submission, gaps.Unanswered, gaps.Unlabelled)
+	}
 	var same []string // targets that share a calibration
 	for t, v := range found {
 		same = append(same, classify.TargetName(t))
@@ -111,4 +123,24 @@ func (b *calibrateFlags) run(c *cobra.Command, in, out string) error {
 	fmt.Fprintf(w, "weighted log loss, normalised by %s: %.4f before, %.4f after, %s cross-fitted\n%s, %s\n", n, score.WeightedLogLoss(rows, n),
 		score.WeightedLogLoss(score.Calibrated(rows, found), n), score.Figure(score.CrossFitted(rows, b.options)), out, byteCount(int64(len(file))))
 	return nil
+}
+
+// answers reads what the calibration is fitted on.
+func (b *calibrateFlags) answers(c *cobra.Command, spec classify.Spec) (*score.HeldOut, error) {
+	switch {
+	case b.submission == "" && b.truth == "":
+		return b.heldOut.read(c.Context())
+	case b.submission == "" || b.truth == "":
+		return nil, usage("--submission and --truth go together")
+	case b.heldOut != heldOutFlags{}:
+		return nil, usage("give a run's --store and --run, or --submission and --truth")
+	case spec.Calibration != [classify.Targets]classify.Calibration{}:
+		return nil, usage("the classifier is calibrated: predict with what it was before, or the fit is on answers that a calibration has changed")
+	}
+	held := &score.HeldOut{}
+	var err error
+	if held.Answers, err = readTable(b.submission, score.ReadSubmission); err == nil {
+		held.Truth, err = readTable(b.truth, score.ReadTruth)
+	}
+	return held, err
 }
