@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cspine/cspine/transforms/score"
 )
 
 // course is a history of n epochs as a training has it: dice measured every second epoch.
@@ -28,8 +30,34 @@ func course(n int) (history []Epoch) {
 	return history
 }
 
+// fractureCourse is the same of a classifier. No patient is intact, so that their area is undefined.
+func fractureCourse(n int) []Epoch {
+	history := course(n)
+	for i := range history {
+		if v := history[i].Validation; v != nil {
+			auc := score.Figure(v.Mean)
+			v.SegmenterScore, v.ClassifierScore = nil, &ClassifierScore{LogLoss: score.Figure(v.Loss), VertebraAUC: auc, PatientAUC: score.Figure(math.NaN())}
+			for l := range v.AUC {
+				v.AUC[l] = auc - score.Figure(l)/100
+			}
+			v.AUC[3] = score.Figure(math.NaN())
+		}
+	}
+	return history
+}
+
+// sameFigures takes undefined figures for equal, and those that rounding to float32 sets apart.
+var sameFigures = cmp.Comparer(func(a, b score.Figure) bool {
+	return math.IsNaN(float64(a)) && math.IsNaN(float64(b)) || math.Abs(float64(a-b)) < 1e-6
+})
+
 func TestLinesAreReadBack(t *testing.T) {
-	want := course(5)
+	for _, want := range [][]Epoch{course(5), fractureCourse(5)} {
+		linesAreReadBack(t, want)
+	}
+}
+
+func linesAreReadBack(t *testing.T, want []Epoch) {
 	file, err := Lines(want)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +66,7 @@ func TestLinesAreReadBack(t *testing.T) {
 		t.Errorf("%d lines", n)
 	}
 	got, err := ReadLines(file)
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+	if diff := cmp.Diff(want, got, sameFigures); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	if _, err := ReadLines([]byte("{\n")); err == nil {
@@ -46,20 +74,40 @@ func TestLinesAreReadBack(t *testing.T) {
 	}
 }
 
+// What segmenters' histories looked like before there were classifiers.
+func TestOldLinesAreRead(t *testing.T) {
+	const line = `{"epoch":1,"updates":5,"learning_rate":0.05,"train_loss":0.2,"gradient_norm":0.06,"validation":{"studies":5,"loss":0.7,"dice":[0,0.4,0,0,0.2,0,0],"mean_dice":0.1,"interval":[0.05,0.15]},"best":true,"seconds":0,"time":0}` + "\n"
+	history, err := ReadLines([]byte(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Validation{Studies: 5, Loss: 0.7, SegmenterScore: &SegmenterScore{Dice: [Levels]float64{1: 0.4, 4: 0.2}, Mean: 0.1, Interval: [2]float64{0.05, 0.15}}}
+	if diff := cmp.Diff(want, history[0].Validation); diff != "" {
+		t.Error(diff)
+	}
+	if again, err := Lines(history); err != nil || string(again) != line {
+		t.Errorf("written again: %s, %v", again, err)
+	}
+}
+
 func TestEventsOnlyGrow(t *testing.T) {
-	long := Events(course(9))
-	history := course(9)
-	for n := range history {
-		if short := Events(history[:n]); !bytes.HasPrefix(long, short) {
-			t.Errorf("the file of %d epochs is no beginning of that of 9", n)
+	for _, history := range [][]Epoch{course(9), fractureCourse(9)} {
+		long := Events(history)
+		for n := range history {
+			if short := Events(history[:n]); !bytes.HasPrefix(long, short) {
+				t.Errorf("the file of %d epochs is no beginning of that of 9", n)
+			}
 		}
+	}
+	if file := Events(fractureCourse(2)); !bytes.Contains(file, []byte("auc/C3")) || bytes.Contains(file, []byte("auc/C4")) || bytes.Contains(file, []byte("auc/patient")) {
+		t.Error("areas are not those that are defined")
 	}
 }
 
 // Set CSPINE_PICTURE to a file to look at the curves.
 func TestCurvesAreAPicture(t *testing.T) {
-	for _, n := range []int{1, 2, 60} {
-		file, err := Curves("fold 0", course(n))
+	for _, history := range [][]Epoch{course(1), course(2), course(60), fractureCourse(1), fractureCourse(2), fractureCourse(60)} {
+		file, err := Curves("fold 0", history)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +116,7 @@ func TestCurvesAreAPicture(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b := img.Bounds(); b.Dx() < 600 || b.Dy() < 400 {
-			t.Errorf("%d epochs: %v", n, b)
+			t.Errorf("%d epochs: %v", len(history), b)
 		}
 		if path := os.Getenv("CSPINE_PICTURE"); path != "" {
 			if err := os.WriteFile(path, file, 0o666); err != nil {
