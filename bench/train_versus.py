@@ -6,7 +6,8 @@
 Cases: unet64-1, unet64-2 (a training step of the reference U-Net, five levels, 64³, batch 1 or 2: forward, dice, backward, AdamW),
 infer128 (inference at 128³, float32), lstm and lstm105 (a training step of the classifier's 2-layer bidirectional LSTM: 1280 features,
 hidden 256; batch 8 of 15 slices, batch 2 of 105), classifier (a training step of classifier-small of type 1: 8 vertebrae of 15
-slices of 6x112²; dropout makes the two losses differ a little). Each side is a process of its own, which waits while the other works. Prints medians, the median
+slices of 6x112²; dropout makes the two losses differ a little), classifier-convnext_nano and classifier-tf_efficientnetv2_s (the same on
+timm's encoders, hidden 256, 2 vertebrae). Each side is a process of its own, which waits while the other works. Prints medians, the median
 and range of the pairwise ratios PyTorch/cspine, both losses, and peak memory (VmHWM), as it is and above what the process had
 before it read the model (for PyTorch: after its imports). --against torch-channels-last and openvino are other opponents;
 the second only infers. Machines are noisy: quote the ratio. On a busy machine
@@ -24,7 +25,7 @@ import torch
 import step_process
 import torch_networks as nets
 
-CASES = ["unet64-1", "unet64-2", "infer128", "lstm", "lstm105", "classifier"]
+CASES = ["unet64-1", "unet64-2", "infer128", "lstm", "lstm105", "classifier", "classifier-convnext_nano", "classifier-tf_efficientnetv2_s"]
 
 
 def make(case, work):
@@ -37,6 +38,10 @@ def make(case, work):
     elif case == "classifier":
         m, loss = nets.Classifier(nets.SmallEncoder(), hidden=128), "bce_logits"
         x, t = torch.rand(8, 15, 6, 112, 112), (torch.rand(8, 15) < .3).float()
+    elif case.startswith("classifier-"):
+        import timm
+        m, loss = nets.Classifier(timm.create_model(case.removeprefix("classifier-"), num_classes=0, in_chans=6)), "bce_logits"
+        x, t = torch.rand(2, 15, 6, 112, 112), (torch.rand(2, 15) < .3).float()
     else:
         m = nets.UNet(nets.ResNet18d(5))
         x, t = nets.scenes(int(case.split("-")[1]) if train else 1, 3, 7, 64 if train else 128, 1)
