@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the bundled segmenter anew, from nothing, into DIR (default: .bundle of the checkout). It needs 15 GB of disk and, on two
-# cores, under an hour; stopped at any moment, it goes on from its last checkpoint when it is called again.
+# cores, about an hour; stopped at any moment, it goes on from its last checkpoint when it is called again.
 #
 #   models/bundled/train.sh [DIR]
 #
