@@ -65,7 +65,7 @@ func TestGraphs(t *testing.T) {
 				Classifiers: classify.Ensemble{Files: []classify.File{{Digest: "model"}}}})
 		}},
 		{"train.golden", func(s beam.Scope) {
-			Train(s, TrainOptions{Site: site, Run: "run", ID: "1", Dataset: "neck", Model: "model", Tasks: []train.Task{{Fold: 0, Seed: 1}, {Fold: 1, Seed: 1}}})
+			Train(s, TrainOptions{Site: site, Run: "run", ID: "1", Dataset: "bones", Tasks: []train.Task{{Stage: train.ClassifierStage, Model: "model", Fold: 0, Seed: 1}, {Stage: train.ClassifierStage, Model: "model", Fold: 1, Seed: 1}}})
 		}},
 	} {
 		p, s := beam.NewPipelineWithRoot()

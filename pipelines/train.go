@@ -12,13 +12,14 @@ type TrainOptions struct {
 	transforms.Site // Store alone is used
 	Run             string
 	ID              string // as in PrepareOptions
-	// Dataset, Model, Engine, Logs and Threads are those of train.DoFn.
-	Dataset, Model, Engine, Logs string
-	Threads                      int
-	Tasks                        []train.Task
+	// Dataset, Engine, Logs and Threads are those of train.DoFn.
+	Dataset, Engine, Logs string
+	Threads               int
+	// Tasks name their models.
+	Tasks []train.Task
 }
 
-// Train builds the pipeline that trains a model for each task, a fold with a seed and a configuration:
+// Train builds the pipeline that trains a model for each task, a stage with a fold, a seed and a configuration:
 //
 //	list → train → manifest
 //
@@ -26,7 +27,7 @@ type TrainOptions struct {
 // may have a worker; one with an accelerator is asked for with AcceleratorFlags.
 func Train(s beam.Scope, o TrainOptions) {
 	listed := beam.ParDo(s.Scope("list"), &train.ListFn{Tasks: o.Tasks}, beam.Impulse(s))
-	outcomes := beam.ParDo(s.Scope("train"), &train.DoFn{Site: o.Site, Dataset: o.Dataset, Model: o.Model, Engine: o.Engine,
+	outcomes := beam.ParDo(s.Scope("train"), &train.DoFn{Site: o.Site, Dataset: o.Dataset, Engine: o.Engine,
 		Run: o.Run, Logs: o.Logs, Threads: o.Threads}, beam.Reshuffle(s, listed))
 	record(s.Scope("manifest"), o.Site, o.Run, o.ID, outcomes)
 }

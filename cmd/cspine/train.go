@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -73,7 +74,7 @@ func (t *trainFlags) add(f *pflag.FlagSet, s *trainStage, dataset, run string) {
 	f.StringVar(&t.name, "run", "", "name of the run (default: "+run+")")
 	f.Uint64Var(&t.seed, "seed", 1, "decides everything random, in place of the configuration's")
 	f.StringVar(&t.model, "model", s.networks[0], "an ONNX file to start from, or a network: "+strings.Join(s.networks, ", "))
-	f.StringVar(&t.weights, "weights", "", "an ONNX file whose weights to begin with, wherever names and shapes are the model's own")
+	f.StringVar(&t.weights, "weights", "", "an ONNX file whose weights to begin with, wherever names and shapes are the model's own (with --folds: FILE-fold0.onnx, …, where they are there)")
 	f.StringVar(&t.out, "out", "", "write the trained model to this file too (with --folds: FILE-fold0.onnx, …)")
 	f.StringVar(&t.logs, "logs", "", "write the records to this local folder too")
 	f.IntVar(&t.threads, "threads", 0, "threads of the engine (default: all); changes no result")
@@ -132,19 +133,20 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 	if _, err := engines.FindTraining(t.engine); err != nil && t.embedded() {
 		return err
 	}
-	file, err := t.initial(c.ErrOrStderr(), s, cfg)
+	file, err := t.initial(s, cfg)
 	if err != nil {
 		return err
 	}
-	model, err := store.Put(ctx, artifacts.Content{Data: file})
-	if err != nil {
-		return err
+	for i := range tasks {
+		if tasks[i].Model, err = t.begin(ctx, c.ErrOrStderr(), store, file, tasks[i].Fold); err != nil {
+			return err
+		}
 	}
 	if t.name == "" {
 		t.name = t.dataset
 	}
 	opts := pipelines.TrainOptions{Site: transforms.Site{Store: t.store}, Run: t.name, ID: time.Now().UTC().Format("20060102T150405.000Z") + ".train",
-		Dataset: t.dataset, Model: model.Digest.String(), Engine: t.engine, Threads: t.threads, Tasks: tasks}
+		Dataset: t.dataset, Engine: t.engine, Threads: t.threads, Tasks: tasks}
 	if t.logs != "" {
 		opts.Logs = absolute(t.logs)
 	}
@@ -231,8 +233,8 @@ func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, s *train
 	return tasks, nil
 }
 
-// initial returns the model that training starts from.
-func (t *trainFlags) initial(say io.Writer, s *trainStage, cfg any) ([]byte, error) {
+// initial returns the model that training starts from, but for --weights.
+func (t *trainFlags) initial(s *trainStage, cfg any) ([]byte, error) {
 	var file []byte
 	var err error
 	if slices.Contains(s.networks, t.model) {
@@ -249,25 +251,49 @@ func (t *trainFlags) initial(say io.Writer, s *trainStage, cfg any) ([]byte, err
 	if err := s.check(file); err != nil {
 		return nil, usage("--model %s: %w", t.model, err)
 	}
-	if t.weights == "" {
-		return file, nil
-	}
-	file, taken, all, err := withWeightsOf(file, t.weights)
-	if err != nil {
-		return nil, usage("--weights %s: %w", t.weights, err)
-	}
-	if !t.json {
-		fmt.Fprintf(say, "--weights %s: %d of the model's %d tensors are taken\n", t.weights, taken, all)
-	}
 	return file, nil
 }
 
-// withWeightsOf returns the model with those weights of another file that have its names and shapes, and how many of its own they are.
-func withWeightsOf(model []byte, name string) (file []byte, taken, all int, err error) {
-	other, err := models.ReadFile(name)
-	if err != nil {
-		return nil, 0, 0, err
+// begin puts the model that a fold's training starts from into the store, with the weights that --weights says, and returns its digest.
+func (t *trainFlags) begin(ctx context.Context, say io.Writer, store *artifacts.Store, model []byte, fold int) (string, error) {
+	if t.weights != "" {
+		name := t.weights
+		if of := ofFold(name, fold); t.folds && exists(of) {
+			name = of
+		}
+		other, err := models.ReadFile(name)
+		if err != nil {
+			return "", usage("--weights %s: %w", name, err)
+		}
+		var taken, all int
+		if model, taken, all, err = withWeightsOf(model, other); err != nil {
+			return "", usage("--weights %s: %w", name, err)
+		}
+		if !t.json {
+			fmt.Fprintf(say, "--weights %s: %d of the model's %d tensors are taken\n", name, taken, all)
+		}
+		if properties, err := onnx.Metadata(other); err == nil && fold != train.NoFold && properties["cspine.dataset"] == t.dataset &&
+			properties["cspine.fold"] != strconv.Itoa(fold) {
+			fmt.Fprintf(say, "--weights %s: it has learned from studies of %s that fold %d holds out: what is measured on them will be too good\n", name, t.dataset, fold)
+		}
 	}
+	out, err := store.Put(ctx, artifacts.Content{Data: model})
+	return out.Digest.String(), err
+}
+
+// ofFold is the name of a fold's file among those of --folds.
+func ofFold(name string, fold int) string {
+	ext := filepath.Ext(name)
+	return strings.TrimSuffix(name, ext) + "-fold" + strconv.Itoa(fold) + ext
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// withWeightsOf returns the model with those weights of another file that have its names and shapes, and how many of its own they are.
+func withWeightsOf(model, other []byte) (file []byte, taken, all int, err error) {
 	from, err := onnx.Parse(other)
 	if err != nil {
 		return nil, 0, 0, err

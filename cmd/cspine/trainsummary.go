@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cspine/cspine/artifacts"
@@ -106,8 +103,7 @@ func (t *trainFlags) export(ctx context.Context, store *artifacts.Store, task tr
 	}
 	path := t.out
 	if t.folds {
-		ext := filepath.Ext(path)
-		path = strings.TrimSuffix(path, ext) + "-fold" + strconv.Itoa(task.Fold) + ext
+		path = ofFold(path, task.Fold)
 	}
 	file, err := content(ctx, store, digest)
 	if err != nil {

@@ -96,8 +96,18 @@ func brokenNeck(i int) []shard.Sample {
 	return rows
 }
 
-// publishCrops puts a data set of crops into a store, and the classifier that training starts from.
-func publishCrops(t testing.TB, location string, studies, kind int) (model string) {
+// calibrated is the classifier that training starts from: calibrated, as one that is trained on may be.
+func calibrated(t testing.TB, kind int) []byte {
+	t.Helper()
+	file, err := onnx.WithMetadata(perceptron(t, kind), map[string]string{classify.CalibrationKey: `[{"scale":3,"shift":1}]`, "cspine.network": "perceptron"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// publishCrops puts a data set of crops into a store, and the classifier that training starts from. It returns the data set's name.
+func publishCrops(t testing.TB, location string, studies, kind int) string {
 	t.Helper()
 	store, err := artifacts.Open(t.Context(), location, nil)
 	if err != nil {
@@ -127,16 +137,10 @@ func publishCrops(t testing.TB, location string, studies, kind int) (model strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Calibrated, as one that is trained on may be.
-	file, err := onnx.WithMetadata(perceptron(t, kind), map[string]string{classify.CalibrationKey: `[{"scale":3,"shift":1}]`, "cspine.network": "perceptron"})
-	if err != nil {
+	if _, err := store.Put(t.Context(), artifacts.Content{Data: calibrated(t, kind)}); err != nil {
 		t.Fatal(err)
 	}
-	out, err := store.Put(t.Context(), artifacts.Content{Data: file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Digest.String()
+	return "bones"
 }
 
 func every[T any](rows []T) iter.Seq2[T, error] {
@@ -158,13 +162,13 @@ func classifierConfig() ClassifierConfig {
 	return c
 }
 
-func classifierTask(t testing.TB, fold int, c ClassifierConfig) Task {
+func classifierTask(t testing.TB, kind, fold int, c ClassifierConfig) Task {
 	t.Helper()
 	text, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Task{Stage: ClassifierStage, Fold: fold, Seed: int(c.Seed), Config: string(text)}
+	return Task{Stage: ClassifierStage, Model: artifacts.DigestOf(calibrated(t, kind)).String(), Fold: fold, Seed: int(c.Seed), Config: string(text)}
 }
 
 func noteOf(t testing.TB, store *artifacts.Store, row artifacts.Row) (n Note) {
@@ -187,13 +191,13 @@ func TestClassifiersOfBothTypesLearn(t *testing.T) {
 	for _, kind := range []int{classify.Vertebra, classify.Patient} {
 		t.Run(fmt.Sprint("type ", kind), func(t *testing.T) {
 			dir := t.TempDir()
-			f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "bones", Model: publishCrops(t, dir, 24, kind), Engine: "gorgonia", Run: "r"}
+			f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publishCrops(t, dir, 24, kind), Engine: "gorgonia", Run: "r"}
 			c := classifierConfig()
 			c.Epochs = 12
 			if kind == classify.Patient {
 				c.Batch, c.Epochs = 2, 30
 			}
-			row := trainOK(t, f, classifierTask(t, 0, c))
+			row := trainOK(t, f, classifierTask(t, kind, 0, c))
 			store := open(t, dir)
 			lines, err := store.GetNamed(t.Context(), "runs/r/fold0-seed1/"+LinesFile)
 			if err != nil {
@@ -223,8 +227,8 @@ func TestClassifiersOfBothTypesLearn(t *testing.T) {
 // What a training says of held-out studies can be scored, and is what its record says.
 func TestHeldOutAnswersLieBesideTheModel(t *testing.T) {
 	dir := t.TempDir()
-	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "bones", Model: publishCrops(t, dir, 15, classify.Vertebra), Engine: "gorgonia", Run: "first"}
-	row := trainOK(t, f, classifierTask(t, 1, classifierConfig()))
+	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publishCrops(t, dir, 15, classify.Vertebra), Engine: "gorgonia", Run: "first"}
+	row := trainOK(t, f, classifierTask(t, classify.Vertebra, 1, classifierConfig()))
 	store := open(t, dir)
 	check := func(run string) {
 		t.Helper()
@@ -265,12 +269,12 @@ func TestHeldOutAnswersLieBesideTheModel(t *testing.T) {
 	}
 	// A run that finds all known publishes them too.
 	f.Run = "second"
-	if again := trainOK(t, f, classifierTask(t, 1, classifierConfig())); !again.Hit {
+	if again := trainOK(t, f, classifierTask(t, classify.Vertebra, 1, classifierConfig())); !again.Hit {
 		t.Fatalf("%+v", again)
 	}
 	check("second")
 	// Without held-out studies there is nothing to answer.
-	row = trainOK(t, f, classifierTask(t, NoFold, classifierConfig()))
+	row = trainOK(t, f, classifierTask(t, classify.Vertebra, NoFold, classifierConfig()))
 	if n := noteOf(t, store, row); n.Files != nil || n.Validation != nil || n.Train != 15 {
 		t.Errorf("%+v", n)
 	}
@@ -287,7 +291,7 @@ func TestAnInterruptedClassifierGoesOn(t *testing.T) {
 		}
 		run := func(stop int) (model, answers string) {
 			dir := t.TempDir()
-			f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "bones", Model: publishCrops(t, dir, 15, kind), Run: "r"}
+			f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publishCrops(t, dir, 15, kind), Run: "r"}
 			ctx, cancel := context.WithCancel(t.Context())
 			release := EndWith(ctx)
 			batches := 0
@@ -296,13 +300,13 @@ func TestAnInterruptedClassifierGoesOn(t *testing.T) {
 					cancel()
 				}
 			}})
-			row := trainTask(t, f, classifierTask(t, 0, c))
+			row := trainTask(t, f, classifierTask(t, kind, 0, c))
 			release()
 			if stop > 0 {
 				if row.Reason != string(CodeInterrupted) {
 					t.Fatalf("%+v", row)
 				}
-				row = trainOK(t, f, classifierTask(t, 0, c))
+				row = trainOK(t, f, classifierTask(t, kind, 0, c))
 			}
 			text, err := open(t, dir).GetNamed(t.Context(), "runs/r/fold0-seed1/"+score.HeldOutFile)
 			if err != nil {
@@ -321,23 +325,26 @@ func TestAnInterruptedClassifierGoesOn(t *testing.T) {
 
 func TestWhatIsNoClassifierOrNoCropIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	bones := publishCrops(t, dir, 15, classify.Vertebra)
-	neck := publish(t, dir, 15)
+	publishCrops(t, dir, 15, classify.Vertebra)
+	publish(t, dir, 15)
+	whole := classifierTask(t, classify.Vertebra, 0, classifierConfig())
+	segmenter, settings := whole, whole
+	segmenter.Model, settings.Config = artifacts.DigestOf(tiny).String(), `{"Loss":{"Patient":2}}`
 	odd := perceptron(t, classify.Vertebra)
 	for name, k := range map[string]struct {
-		dataset, model string
-		task           Task
-		says           string
+		dataset string
+		task    Task
+		says    string
 	}{
-		"volumes":            {"neck", bones, classifierTask(t, 0, classifierConfig()), "data set neck is for segmentation, not for crops"},
-		"crops":              {"bones", neck, task(t, 0, testConfig()), "data set bones is for crops, not for segmentation"},
-		"a segmenter":        {"bones", neck, classifierTask(t, 0, classifierConfig()), "a classifier has the input [N, 15, 6, H, W]"},
-		"an empty fold":      {"bones", bones, classifierTask(t, 9, classifierConfig()), "no study with a known label of data set bones is in fold 9"},
-		"no stage":           {"bones", bones, Task{Stage: "reader", Seed: 1, Config: "{}"}, `no stage "reader"`},
-		"impossible setting": {"bones", bones, Task{Stage: ClassifierStage, Seed: 1, Config: `{"Loss":{"Patient":2}}`}, "Loss.Patient is 2"},
+		"volumes":            {"neck", whole, "data set neck is for segmentation, not for crops"},
+		"crops":              {"bones", task(t, 0, testConfig()), "data set bones is for crops, not for segmentation"},
+		"a segmenter":        {"bones", segmenter, "a classifier has the input [N, 15, 6, H, W]"},
+		"an empty fold":      {"bones", classifierTask(t, classify.Vertebra, 9, classifierConfig()), "no study with a known label of data set bones is in fold 9"},
+		"no stage":           {"bones", Task{Stage: "reader", Model: whole.Model, Seed: 1, Config: "{}"}, `no stage "reader"`},
+		"impossible setting": {"bones", settings, "Loss.Patient is 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: k.dataset, Model: k.model, Engine: "gorgonia", Run: "r"}
+			f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: k.dataset, Engine: "gorgonia", Run: "r"}
 			if row := trainTask(t, f, k.task); row.Verdict != transforms.Refused || !strings.Contains(row.Detail, k.says) {
 				t.Errorf("%+v", row)
 			}

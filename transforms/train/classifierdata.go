@@ -19,7 +19,7 @@ import (
 const cropsKept = 2 << 30
 
 // classifier opens a task that trains a classifier.
-func (f *DoFn) classifier(ctx context.Context, store *artifacts.Store, task Task) (lesson, error) {
+func (f *DoFn) classifier(ctx context.Context, store *artifacts.Store, task Task, model artifacts.Digest) (lesson, error) {
 	cfg := DefaultClassifier()
 	if err := json.Unmarshal([]byte(task.Config), &cfg); err != nil {
 		return lesson{}, fmt.Errorf("train: the task's configuration: %w", err)
@@ -32,7 +32,7 @@ func (f *DoFn) classifier(ctx context.Context, store *artifacts.Store, task Task
 	if err != nil {
 		return lesson{}, err
 	}
-	file, err := f.initial(ctx, store)
+	file, err := initial(ctx, store, model)
 	if err != nil {
 		return lesson{}, err
 	}

@@ -54,6 +54,8 @@ const CodeInterrupted refusal.Code = "interrupted"
 type Task struct {
 	// Stage is SegmenterStage or ClassifierStage.
 	Stage string
+	// Model is the digest of the ONNX file, in the store, that training starts from.
+	Model string
 	// Fold is held out; see NoFold.
 	Fold int
 	// Seed takes the place of the configuration's.
@@ -94,8 +96,6 @@ type DoFn struct {
 	transforms.Site
 	// Dataset is the name of a data set in the store: of volumes for segmenters, of crops for classifiers.
 	Dataset string
-	// Model is the digest of the ONNX file, in the store, that training starts from.
-	Model string
 	// Engine is a name that engines.Find takes.
 	Engine string
 	// Run is what the records and the models are filed under: runs/<run>/<task>/…
@@ -231,11 +231,14 @@ func Dir(run string, task Task) string { return "runs/" + run + "/" + task.Name(
 func (f *DoFn) open(ctx context.Context, store *artifacts.Store, task Task) (*training, error) {
 	t := &training{DoFn: f, task: task, store: store}
 	var err error
+	if t.model, err = artifacts.ParseDigest(task.Model); err != nil {
+		return nil, err
+	}
 	switch task.Stage {
 	case SegmenterStage:
 		t.lesson, err = f.segmenter(ctx, store, task)
 	case ClassifierStage:
-		t.lesson, err = f.classifier(ctx, store, task)
+		t.lesson, err = f.classifier(ctx, store, task, t.model)
 	default:
 		err = fmt.Errorf("train: there is no stage %q", task.Stage)
 	}
@@ -248,20 +251,13 @@ func (f *DoFn) open(ctx context.Context, store *artifacts.Store, task Task) (*tr
 	if !slices.Contains(t.engine.Precisions(), models.Precision(t.loop.Precision)) {
 		return nil, &models.Error{Code: models.CodePrecision, Detail: fmt.Sprintf("%q is asked for, %s has %q here", t.loop.Precision, t.engine.Name(), t.engine.Precisions())}
 	}
-	if t.model, err = artifacts.ParseDigest(f.Model); err != nil {
-		return nil, err
-	}
 	t.recipe, err = t.describe()
 	return t, err
 }
 
 // initial reads the model that training starts from.
-func (f *DoFn) initial(ctx context.Context, store *artifacts.Store) ([]byte, error) {
-	d, err := artifacts.ParseDigest(f.Model)
-	if err != nil {
-		return nil, err
-	}
-	file, err := store.Get(ctx, d)
+func initial(ctx context.Context, store *artifacts.Store, model artifacts.Digest) ([]byte, error) {
+	file, err := store.Get(ctx, model)
 	if err != nil {
 		return nil, fmt.Errorf("the initial model: %w", err)
 	}
@@ -312,7 +308,7 @@ type Note struct {
 
 // compute trains, and returns the model.
 func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
-	file, err := t.initial(ctx, t.store)
+	file, err := initial(ctx, t.store, t.model)
 	if err != nil {
 		return artifacts.Content{}, err
 	}
@@ -402,7 +398,7 @@ func (t *training) file(initial []byte, result Result, note Note) ([]byte, error
 	}
 	set := t.properties(note.Validation)
 	maps.Copy(set, map[string]string{"cspine.training": t.recipe.Digest().String(), "cspine.dataset": t.Dataset, "cspine.config": artifacts.DigestOf(t.settings).String(),
-		"cspine.initial_model": t.Model, "cspine.fold": strconv.Itoa(t.task.Fold), "cspine.epoch": strconv.Itoa(note.Epochs)})
+		"cspine.initial_model": t.model.String(), "cspine.fold": strconv.Itoa(t.task.Fold), "cspine.epoch": strconv.Itoa(note.Epochs)})
 	shards, err := artifacts.DigestOfJSON(t.recipe.Inputs[1:])
 	if err != nil {
 		return nil, err

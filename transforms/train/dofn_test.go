@@ -25,8 +25,8 @@ import (
 	"github.com/cspine/cspine/transforms/shard"
 )
 
-// publish puts a data set of small phantoms into a store, and the model that training starts from.
-func publish(t testing.TB, location string, studies int) (model string) {
+// publish puts a data set of small phantoms into a store, and the model that training starts from. It returns the data set's name.
+func publish(t testing.TB, location string, studies int) string {
 	t.Helper()
 	store, err := artifacts.Open(t.Context(), location, nil)
 	if err != nil {
@@ -62,11 +62,10 @@ func publish(t testing.TB, location string, studies int) (model string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := store.Put(t.Context(), artifacts.Content{Data: tiny})
-	if err != nil {
+	if _, err := store.Put(t.Context(), artifacts.Content{Data: tiny}); err != nil {
 		t.Fatal(err)
 	}
-	return out.Digest.String()
+	return "neck"
 }
 
 func all(rows []shard.Segmentation) iter.Seq2[shard.Segmentation, error] {
@@ -85,7 +84,7 @@ func task(t testing.TB, fold int, c SegmenterConfig) Task {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Task{Stage: SegmenterStage, Fold: fold, Seed: int(c.Seed), Config: string(text)}
+	return Task{Stage: SegmenterStage, Model: artifacts.DigestOf(tiny).String(), Fold: fold, Seed: int(c.Seed), Config: string(text)}
 }
 
 // trainTask runs a task as a pipeline does, and returns what it reports.
@@ -141,7 +140,7 @@ func get(t testing.TB, store *artifacts.Store, digest string) []byte {
 
 func TestATrainingMakesAModelWithItsProvenance(t *testing.T) {
 	dir := t.TempDir()
-	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: publish(t, dir, 15), Engine: "gorgonia", Run: "first", Logs: filepath.Join(dir, "logs")}
+	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publish(t, dir, 15), Engine: "gorgonia", Run: "first", Logs: filepath.Join(dir, "logs")}
 	c := testConfig()
 	c.Epochs = 3
 	row := trainOK(t, f, task(t, 1, c))
@@ -153,7 +152,7 @@ func TestATrainingMakesAModelWithItsProvenance(t *testing.T) {
 	}
 	config, _ := artifacts.DigestOfJSON(c.canonical())
 	if properties["cspine.dataset"] != "neck" || properties["cspine.fold"] != "1" || properties["cspine.config"] != config.String() ||
-		properties["cspine.initial_model"] != f.Model || properties["cspine.training"] != row.Recipe || properties["cspine.dice"] == "" {
+		properties["cspine.initial_model"] != artifacts.DigestOf(tiny).String() || properties["cspine.training"] != row.Recipe || properties["cspine.dice"] == "" {
 		t.Errorf("properties: %v", properties)
 	}
 	if bytes.Equal(file, tiny) {
@@ -199,7 +198,7 @@ func TestATrainingMakesAModelWithItsProvenance(t *testing.T) {
 
 func TestAKnownTrainingIsNotRepeated(t *testing.T) {
 	dir := t.TempDir()
-	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: publish(t, dir, 15), Run: "first"}
+	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publish(t, dir, 15), Run: "first"}
 	batches := 0
 	useEngine(t, countingEngine{gorgonia.New(), func() { batches++ }})
 	c := testConfig()
@@ -252,7 +251,7 @@ func (t countingTrainer) Gradients(ctx context.Context, b models.Batch) (float32
 
 func TestOnlyTheLastAndTheBestCheckpointStay(t *testing.T) {
 	dir := t.TempDir()
-	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: publish(t, dir, 15), Engine: "gorgonia", Run: "r"}
+	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publish(t, dir, 15), Engine: "gorgonia", Run: "r"}
 	store := open(t, dir)
 	objects := func() (n int) {
 		for _, err := range store.Objects(t.Context()) {
@@ -290,10 +289,10 @@ func TestAnInterruptedTaskGoesOn(t *testing.T) {
 	c := testConfig()
 	c.Checkpoint = CheckpointConfig{}
 	fresh := t.TempDir()
-	want := trainOK(t, &DoFn{Site: transforms.Site{Store: fresh}, Dataset: "neck", Model: publish(t, fresh, 15), Engine: "gorgonia", Run: "r"}, task(t, 0, c))
+	want := trainOK(t, &DoFn{Site: transforms.Site{Store: fresh}, Dataset: publish(t, fresh, 15), Engine: "gorgonia", Run: "r"}, task(t, 0, c))
 
 	dir := t.TempDir()
-	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: publish(t, dir, 15), Run: "r"}
+	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publish(t, dir, 15), Run: "r"}
 	ctx, cancel := context.WithCancel(t.Context())
 	release := EndWith(ctx)
 	batches := 0
@@ -360,9 +359,9 @@ func TestADamagedCheckpointCostsWorkAndNoCorrectness(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fresh := t.TempDir()
-			want := trainOK(t, &DoFn{Site: transforms.Site{Store: fresh}, Dataset: "neck", Model: publish(t, fresh, 15), Engine: "gorgonia", Run: "r"}, task(t, 0, c))
+			want := trainOK(t, &DoFn{Site: transforms.Site{Store: fresh}, Dataset: publish(t, fresh, 15), Engine: "gorgonia", Run: "r"}, task(t, 0, c))
 			dir := t.TempDir()
-			f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: publish(t, dir, 15), Run: "r"}
+			f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publish(t, dir, 15), Run: "r"}
 			batches := 0
 			ctx, cancel := context.WithCancel(t.Context())
 			release := EndWith(ctx)
@@ -406,20 +405,20 @@ func remove(t *testing.T, store *artifacts.Store, digest string) {
 
 func TestTasksThatCannotBeTrainedAreRefusedByName(t *testing.T) {
 	dir := t.TempDir()
-	model := publish(t, dir, 15)
+	publish(t, dir, 15)
 	for code, change := range map[string]func(*DoFn, *SegmenterConfig, *int){
 		models.CodeNoEngine:  func(f *DoFn, _ *SegmenterConfig, _ *int) { f.Engine = "abacus" },
 		models.CodePrecision: func(_ *DoFn, c *SegmenterConfig, _ *int) { c.Precision = "bf16" },
 		CodeSamples:          func(_ *DoFn, _ *SegmenterConfig, fold *int) { *fold = 9 },
 	} {
-		f, c, fold := DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: model, Engine: "gorgonia", Run: "r"}, testConfig(), 0
+		f, c, fold := DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Engine: "gorgonia", Run: "r"}, testConfig(), 0
 		change(&f, &c, &fold)
 		row := trainTask(t, &f, task(t, fold, c))
 		if row.Verdict != transforms.Refused || row.Reason != code {
 			t.Errorf("want %s: %+v", code, row)
 		}
 	}
-	f := DoFn{Site: transforms.Site{Store: dir}, Dataset: "absent", Model: model, Engine: "gorgonia", Run: "r"}
+	f := DoFn{Site: transforms.Site{Store: dir}, Dataset: "absent", Engine: "gorgonia", Run: "r"}
 	if row := trainTask(t, &f, task(t, 0, testConfig())); !strings.Contains(row.Detail, "prepare --task segmentation") {
 		t.Errorf("%+v", row)
 	}
@@ -430,7 +429,7 @@ const childStore = "CSPINE_TRAIN_CHILD_STORE"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childStore); dir != "" {
-		os.Exit(child(dir, os.Getenv(childStore+"_MODEL")))
+		os.Exit(child(dir))
 	}
 	os.Exit(m.Run())
 }
@@ -443,14 +442,14 @@ func childConfig() SegmenterConfig {
 }
 
 // child trains in this process, slowly enough to be killed.
-func child(dir, model string) int {
+func child(dir string) int {
 	findEngine = func(string) (models.TrainingEngine, error) {
 		return countingEngine{gorgonia.New(), func() { time.Sleep(5 * time.Millisecond) }}, nil
 	}
 	text, err := json.Marshal(childConfig())
 	if err == nil {
-		f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: model, Run: "r"}
-		err = f.ProcessElement(context.Background(), Task{Stage: SegmenterStage, Fold: 0, Seed: 1, Config: string(text)}, func(r artifacts.Row) { fmt.Println(r.Verdict, r.Digest, r.Detail) })
+		f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Run: "r"}
+		err = f.ProcessElement(context.Background(), Task{Stage: SegmenterStage, Model: artifacts.DigestOf(tiny).String(), Fold: 0, Seed: 1, Config: string(text)}, func(r artifacts.Row) { fmt.Println(r.Verdict, r.Digest, r.Detail) })
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -462,9 +461,9 @@ func child(dir, model string) int {
 // A process that is killed (SIGKILL) again and again, each time a few steps further, ends with the model of one that was not.
 func TestAKilledProcessGoesOnToTheSameModel(t *testing.T) {
 	fresh := t.TempDir()
-	want := trainOK(t, &DoFn{Site: transforms.Site{Store: fresh}, Dataset: "neck", Model: publish(t, fresh, 15), Engine: "gorgonia", Run: "r"}, task(t, 0, childConfig()))
+	want := trainOK(t, &DoFn{Site: transforms.Site{Store: fresh}, Dataset: publish(t, fresh, 15), Engine: "gorgonia", Run: "r"}, task(t, 0, childConfig()))
 	dir := t.TempDir()
-	model := publish(t, dir, 15)
+	publish(t, dir, 15)
 	store := open(t, dir)
 	updates := func() int64 {
 		files, err := store.ListNamed(t.Context(), "trainings/")
@@ -487,7 +486,7 @@ func TestAKilledProcessGoesOnToTheSameModel(t *testing.T) {
 	kills := 0
 	for _, target := range []int64{1, 2, 4, 5, 7} { // 8 updates in all
 		c := exec.CommandContext(t.Context(), os.Args[0])
-		c.Env = append(os.Environ(), childStore+"="+dir, childStore+"_MODEL="+model)
+		c.Env = append(os.Environ(), childStore+"="+dir)
 		var said bytes.Buffer
 		c.Stdout, c.Stderr = &said, &said
 		if err := c.Start(); err != nil {
@@ -516,7 +515,7 @@ func TestAKilledProcessGoesOnToTheSameModel(t *testing.T) {
 		t.Fatal("no process could be killed in time")
 	}
 	c := exec.CommandContext(t.Context(), os.Args[0])
-	c.Env = append(os.Environ(), childStore+"="+dir, childStore+"_MODEL="+model)
+	c.Env = append(os.Environ(), childStore+"="+dir)
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -587,7 +586,7 @@ func TestALocalFileGrows(t *testing.T) {
 func TestSegmentersRecipesStay(t *testing.T) {
 	const settings = `{"Batch":2,"Accumulate":1,"Epochs":60,"Steps":0,"Size":128,"Precision":"f32","Seed":1,"Mixup":0.1,"ClipNorm":1,"Patience":0,"Augment":{"Preset":"","FlipRows":0,"FlipColumns":0.5,"FlipSlices":0,"TranslateP":0.7,"Translate":0.15,"GridP":0.5,"Grid":0.08,"GridCells":0,"RotateP":0.6,"RotateRows":10,"RotateColumns":12,"RotateSlices":15,"ZoomP":0.6,"Zoom":1.15,"ZoomAll":1.25,"CropP":0.15,"Crop":0.6,"LowSlicesP":0.1,"LowSlices":40,"RescaleP":0.4,"Rescale":2,"ToneP":0.5,"Contrast":1.3,"Brightness":0.06,"Gamma":1.4,"BlurP":0.15,"Blur":0.9,"NoiseP":0.3,"Noise":0.05,"Edge":false},"Optimizer":{"Rate":0.003,"WeightDecay":0.01,"Beta1":0.9,"Beta2":0.999,"Epsilon":1e-8},"Schedule":{"Kind":"cosine","MinRate":0.00003,"Warmup":50,"RestartEpochs":50,"RestartFactor":1},"Loss":{"Kind":"bce+dice","BCE":0.5,"Dice":0.5,"Smooth":1,"PerLevel":true},"Average":{"Decay":0,"Every":1},"Validate":{"Every":1},"Checkpoint":{"Steps":0,"Minutes":0}}`
 	dir := t.TempDir()
-	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: "neck", Model: publish(t, dir, 15), Engine: "gorgonia", Run: "r"}
+	f := &DoFn{Site: transforms.Site{Store: dir}, Dataset: publish(t, dir, 15), Engine: "gorgonia", Run: "r"}
 	training, err := f.open(t.Context(), open(t, dir), task(t, 1, DefaultSegmenter()))
 	if err != nil {
 		t.Fatal(err)
