@@ -137,10 +137,5 @@ func (b *calibrateFlags) answers(c *cobra.Command, spec classify.Spec) (*score.H
 	case spec.Calibration != [classify.Targets]classify.Calibration{}:
 		return nil, usage("the classifier is calibrated: predict with what it was before, or the fit is on answers that a calibration has changed")
 	}
-	held := &score.HeldOut{}
-	var err error
-	if held.Answers, err = readTable(b.submission, score.ReadSubmission); err == nil {
-		held.Truth, err = readTable(b.truth, score.ReadTruth)
-	}
-	return held, err
+	return readAnswers(b.submission, b.truth)
 }

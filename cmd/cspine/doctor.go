@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
@@ -25,9 +24,7 @@ Exit status: 0 a model can be run and trained here, 1 not.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			d := diagnose()
 			if asJSON {
-				enc := json.NewEncoder(c.OutOrStdout())
-				enc.SetIndent("", "  ")
-				if err := enc.Encode(d); err != nil {
+				if err := writeJSON(c.OutOrStdout(), d); err != nil {
 					return err
 				}
 			} else {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -117,10 +116,7 @@ func (e *evaluateFlags) run(c *cobra.Command) error {
 	case e.heldOut != heldOutFlags{}:
 		return usage("--store, --run, --dataset and --seed go with --out-of-fold")
 	default:
-		held = &score.HeldOut{}
-		if held.Answers, err = readTable(e.submission, score.ReadSubmission); err == nil {
-			held.Truth, err = readTable(e.truth, score.ReadTruth)
-		}
+		held, err = readAnswers(e.submission, e.truth)
 	}
 	if err != nil {
 		return err
@@ -135,9 +131,7 @@ func (e *evaluateFlags) run(c *cobra.Command) error {
 		return errors.New("no known label has a probability: is this the truth of these studies?")
 	}
 	if e.json {
-		enc := json.NewEncoder(c.OutOrStdout())
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(evaluation{r, held.Tasks, held.Missing}); err != nil {
+		if err := writeJSON(c.OutOrStdout(), evaluation{r, held.Tasks, held.Missing}); err != nil {
 			return err
 		}
 	} else {
@@ -185,6 +179,16 @@ func (e *evaluateFlags) plot(out io.Writer, r *score.Report) error {
 		}
 	}
 	return nil
+}
+
+// readAnswers reads a submission and what is so.
+func readAnswers(submission, truth string) (*score.HeldOut, error) {
+	var held score.HeldOut
+	var err error
+	if held.Answers, err = readTable(submission, score.ReadSubmission); err == nil {
+		held.Truth, err = readTable(truth, score.ReadTruth)
+	}
+	return &held, err
 }
 
 // readTable reads a file by one of package score's readers.

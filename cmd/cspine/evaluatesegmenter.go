@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -90,9 +89,7 @@ func (e *evaluateSegmenterFlags) run(c *cobra.Command) error {
 		return err
 	}
 	if e.json {
-		enc := json.NewEncoder(c.OutOrStdout())
-		enc.SetIndent("", "  ")
-		return enc.Encode(s)
+		return writeJSON(c.OutOrStdout(), s)
 	}
 	printSegmenterScore(c.OutOrStdout(), s, engine, model)
 	return nil
@@ -134,7 +131,7 @@ type storedStudies struct {
 
 // openStudies opens the studies of one fold, or of "all".
 func openStudies(ctx context.Context, url, dataset, fold string) (*storedStudies, error) {
-	store, err := artifacts.Open(ctx, url, &artifacts.Options{MustExist: true})
+	store, err := openStore(ctx, url)
 	if err != nil {
 		return nil, err
 	}

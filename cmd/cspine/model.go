@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -99,9 +98,7 @@ func (n *modelInfoFlags) run(c *cobra.Command, what string) error {
 		r.Summary.Ops = nil
 	}
 	if n.json {
-		e := json.NewEncoder(c.OutOrStdout())
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return writeJSON(c.OutOrStdout(), r)
 	}
 	r.print(c.OutOrStdout())
 	return nil

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
-	"strings"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -16,7 +14,6 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/pipelines"
-	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/classify"
 	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/predict"
@@ -78,12 +75,7 @@ func (p *predictFlags) run(c *cobra.Command) error {
 	if _, err := cfg.Predict.WithDefaults(); err != nil {
 		return usage("%w", err)
 	}
-	site := transforms.Site{Data: absolute(p.data), Store: absolute(p.store)}
-	data, store, err := site.Open(ctx)
-	if err != nil {
-		return err
-	}
-	studies, err := p.studies(ctx, data)
+	site, store, studies, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,11 +88,8 @@ func (p *predictFlags) run(c *cobra.Command) error {
 		return err
 	}
 	opts := pipelines.PredictOptions{
-		PrepareOptions: pipelines.PrepareOptions{
-			Site: site, Run: p.name, ID: runID(), Only: p.only,
-			Ingest: cfg.Ingest, Resample: cfg.Resample, Model: segmenter, Boxes: cfg.Boxes,
-		},
-		Classifiers: classifiers, Predict: cfg.Predict,
+		PrepareOptions: p.options(site, cfg, segmenter),
+		Classifiers:    classifiers, Predict: cfg.Predict,
 	}
 	start := time.Now()
 	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PredictSteps, len(studies), nil, func() error {
@@ -123,25 +112,16 @@ func (p *predictFlags) classifiers(ctx context.Context, store *artifacts.Store, 
 		e.Precision = p.precision // int8 is the segmenter's: a classifier says itself whether it is quantised
 	}
 	e.Flips = e.Flips || p.flips
-	var files [][]byte
-	for _, name := range strings.Split(p.classifier, ",") {
-		file, err := readClassifier(name)
-		if err != nil {
-			return e, err
-		}
-		before := e.Precision
+	none := func() ([]byte, error) {
+		return nil, usage("--classifier bundled: no classifier comes with cspine yet; give ONNX files with commas between")
+	}
+	files, err := readModels("--classifier", p.classifier, none, &e.Precision, func(file []byte) error {
 		spec, err := e.Check(file)
-		var wrong *models.Error
-		switch {
-		case errors.As(err, &wrong) && wrong.Code == models.CodeNoEngine:
-			return e, err
-		case err != nil:
-			return e, usage("--classifier %s: %w", name, err)
-		case len(files) > 0 && e.Precision != before:
-			return e, usage("--classifier %s: quantised and float models can't be one ensemble: they need different precisions", p.classifier)
-		}
 		e.Files = append(e.Files, classify.File{Spec: spec})
-		files = append(files, file)
+		return err
+	})
+	if err != nil {
+		return e, err
 	}
 	digests, err := storeModels(ctx, store, files)
 	if err != nil {
@@ -151,17 +131,6 @@ func (p *predictFlags) classifiers(ctx context.Context, store *artifacts.Store, 
 		e.Files[i].Digest = digest
 	}
 	return e, nil
-}
-
-func readClassifier(name string) ([]byte, error) {
-	if name == bundledName {
-		return nil, usage("--classifier bundled: no classifier comes with cspine yet; give ONNX files with commas between")
-	}
-	file, err := models.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, usage("--classifier %s: there is no such file; give ONNX files with commas between, or 'bundled'", name)
-	}
-	return file, err
 }
 
 // predictSummary is what a prediction did.
@@ -195,22 +164,7 @@ func (p *predictFlags) conclude(ctx context.Context, out io.Writer, store *artif
 			return err
 		}
 	}
-	if p.json {
-		if err := writeJSON(out, s); err != nil {
-			return err
-		}
-	} else {
-		s.print(out, p)
-	}
-	if p.pictures != "" {
-		if err := writePictures(ctx, store, rows, p.pictures, out); err != nil {
-			return err
-		}
-	}
-	if s.Flagged > 0 {
-		return &exitError{code: exitQuarantine}
-	}
-	return nil
+	return p.report(ctx, out, store, rows, s, func() { s.print(out, p) }, s.Flagged > 0)
 }
 
 func (s *predictSummary) print(out io.Writer, p *predictFlags) {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/pipelines"
-	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/shard"
 )
@@ -78,12 +77,7 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return usage("%w", err)
 	}
-	site := transforms.Site{Data: absolute(p.data), Store: absolute(p.store)}
-	data, store, err := site.Open(ctx)
-	if err != nil {
-		return err
-	}
-	studies, err := p.studies(ctx, data)
+	site, store, studies, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -91,10 +85,8 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	opts := pipelines.PrepareOptions{
-		Site: site, Run: p.name, ID: runID(), Only: p.only,
-		Ingest: cfg.Ingest, Resample: cfg.Resample, Model: model, Boxes: cfg.Boxes, Shard: cfg.Shard,
-	}
+	opts := p.options(site, cfg, model)
+	opts.Shard = cfg.Shard
 	if opts.Shard.Buckets == 0 {
 		opts.Shard.Buckets = shard.Buckets(p.task, len(studies))
 	}
@@ -122,22 +114,7 @@ func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artif
 	}
 	s := summarise(rows, pipelines.PrepareSteps(p.task), seconds)
 	s.Run, s.Manifest, s.Dataset = opts.Run, manifest.Key(opts.Run, opts.ID), shard.Dir(opts.Run)
-	if p.json {
-		if err := writeJSON(out, s); err != nil {
-			return err
-		}
-	} else {
-		s.print(out)
-	}
-	if p.pictures != "" {
-		if err := writePictures(ctx, store, rows, p.pictures, out); err != nil {
-			return err
-		}
-	}
-	if s.Quarantined > 0 {
-		return &exitError{code: exitQuarantine}
-	}
-	return nil
+	return p.report(ctx, out, store, rows, s, func() { s.print(out) }, s.Quarantined > 0)
 }
 
 // readRun returns what a run did.

@@ -13,38 +13,44 @@ import (
 // bundledName is what the models that come with the program are called by.
 const bundledName = "bundled"
 
-// readSegmenter reads the ONNX files that a flag names, with commas between, and settles what m leaves open: engine and
-// precision. It refuses, as wrong usage, what is no segmenter, or can't run here.
+// readSegmenter reads the segmenters that a flag names, and settles what m leaves open: engine and precision.
 func readSegmenter(names string, m segment.Model) ([][]byte, segment.Model, error) {
+	shipped := func() ([]byte, error) { return bundled.Segmenter(), nil }
+	files, err := readModels("--segmenter", names, shipped, &m.Precision, m.Check)
+	return files, m, err
+}
+
+// readModels reads the ONNX files that a flag names, with commas between; shipped returns the one called bundledName. check says what is wrong with one, and may settle the precision, which must
+// be the same for all. What is not of the kind, or can't run here, is refused as wrong usage.
+func readModels(flag, names string, shipped func() ([]byte, error), precision *string, check func(file []byte) error) ([][]byte, error) {
 	var files [][]byte
 	for i, name := range strings.Split(names, ",") {
-		before := m.Precision
-		file, err := readModel(name)
+		before := *precision
+		file, err := readModel(flag, name, shipped)
 		if err != nil {
-			return nil, m, err
+			return nil, err
 		}
 		var wrong *models.Error
-		switch err := m.Check(file); {
+		switch err := check(file); {
 		case errors.As(err, &wrong) && wrong.Code == models.CodeNoEngine:
-			return nil, m, err
+			return nil, err
 		case err != nil:
-			return nil, m, usage("--segmenter %s: %w", name, err)
-		}
-		if i > 0 && m.Precision != before {
-			return nil, m, usage("--segmenter %s: quantised and float models can't be one ensemble: they need different precisions", names)
+			return nil, usage("%s %s: %w", flag, name, err)
+		case i > 0 && *precision != before:
+			return nil, usage("%s %s: quantised and float models can't be one ensemble: they need different precisions", flag, names)
 		}
 		files = append(files, file)
 	}
-	return files, m, nil
+	return files, nil
 }
 
-func readModel(name string) ([]byte, error) {
+func readModel(flag, name string, shipped func() ([]byte, error)) ([]byte, error) {
 	if name == bundledName {
-		return bundled.Segmenter(), nil
+		return shipped()
 	}
 	file, err := models.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, usage("--segmenter %s: there is no such file; give 'bundled', or ONNX files with commas between", name)
+		return nil, usage("%s %s: there is no such file; give 'bundled', or ONNX files with commas between", flag, name)
 	}
 	return file, err
 }

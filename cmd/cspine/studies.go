@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -9,10 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
-	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/pipelines"
+	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/ingest"
 	"github.com/cspine/cspine/transforms/segment"
 )
@@ -75,17 +76,45 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 	return nil
 }
 
-// studies lists the folders of the studies that are asked for.
-func (p *studyFlags) studies(ctx context.Context, data *source.Source) ([]string, error) {
+// open opens both places, and lists the folders of the studies that are asked for.
+func (p *studyFlags) open(ctx context.Context) (site transforms.Site, store *artifacts.Store, studies []string, err error) {
+	site = transforms.Site{Data: absolute(p.data), Store: absolute(p.store)}
+	data, store, err := site.Open(ctx)
+	if err != nil {
+		return site, nil, nil, err
+	}
 	all, err := ingest.Studies(ctx, data)
 	if err != nil {
-		return nil, err
+		return site, nil, nil, err
 	}
-	studies := ingest.Select(all, p.only)
+	studies = ingest.Select(all, p.only)
 	if len(studies) == 0 {
-		return nil, usage("--study %v: %s has %d studies, none of these", p.only, data, len(all))
+		return site, nil, nil, usage("--study %v: %s has %d studies, none of these", p.only, data, len(all))
 	}
-	return studies, nil
+	return site, store, studies, nil
+}
+
+// options are those of a run begun now, as far as to the boxes.
+func (p *studyFlags) options(site transforms.Site, cfg config, segmenter segment.Model) pipelines.PrepareOptions {
+	return pipelines.PrepareOptions{Site: site, Run: p.name, ID: runID(), Only: p.only, Ingest: cfg.Ingest, Resample: cfg.Resample, Model: segmenter, Boxes: cfg.Boxes}
+}
+
+// report says what a run did, by print or as JSON, and draws the pictures. incomplete makes the command end with its own status.
+func (p *studyFlags) report(ctx context.Context, out io.Writer, store *artifacts.Store, rows []artifacts.Row, summary any, print func(), incomplete bool) error {
+	if !p.json {
+		print()
+	} else if err := writeJSON(out, summary); err != nil {
+		return err
+	}
+	if p.pictures != "" {
+		if err := writePictures(ctx, store, rows, p.pictures, out); err != nil {
+			return err
+		}
+	}
+	if incomplete {
+		return &exitError{code: exitQuarantine}
+	}
+	return nil
 }
 
 // model puts the segmenter's files into the store, where every worker finds them.

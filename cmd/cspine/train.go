@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -120,7 +119,7 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 	}
 	ctx := c.Context()
 	t.store = absolute(t.store)
-	store, err := artifacts.Open(ctx, t.store, &artifacts.Options{MustExist: true})
+	store, err := openStore(ctx, t.store)
 	if err != nil {
 		return err
 	}
@@ -145,7 +144,7 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 	if t.name == "" {
 		t.name = t.dataset
 	}
-	opts := pipelines.TrainOptions{Site: transforms.Site{Store: t.store}, Run: t.name, ID: time.Now().UTC().Format("20060102T150405.000Z") + ".train",
+	opts := pipelines.TrainOptions{Site: transforms.Site{Store: t.store}, Run: t.name, ID: runID() + ".train",
 		Dataset: t.dataset, Engine: t.engine, Threads: t.threads, Tasks: tasks}
 	if t.logs != "" {
 		opts.Logs = absolute(t.logs)

@@ -12,7 +12,6 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
-	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/train"
 )
 
@@ -32,11 +31,7 @@ type trained struct {
 
 func (t *trainFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.TrainOptions) error {
 	ctx, interrupted := context.WithoutCancel(ctx), ctx.Err() != nil
-	file, err := store.GetNamed(ctx, manifest.Key(opts.Run, opts.ID))
-	if err != nil {
-		return fmt.Errorf("the run's manifest: %w", err)
-	}
-	rows, err := artifacts.ReadManifest(file)
+	rows, err := readRun(ctx, store, opts.Run, opts.ID)
 	if err != nil {
 		return err
 	}
@@ -64,9 +59,7 @@ func (t *trainFlags) conclude(ctx context.Context, out io.Writer, store *artifac
 		all = append(all, s)
 	}
 	if t.json {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(all); err != nil {
+		if err := writeJSON(out, all); err != nil {
 			return err
 		}
 	} else {
