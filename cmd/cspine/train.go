@@ -25,7 +25,7 @@ import (
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
-	"github.com/cspine/cspine/transforms/shard"
+	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/train"
 )
 
@@ -50,8 +50,8 @@ type trainFlags struct {
 // trainStage is what a command has of its own.
 type trainStage struct {
 	name string // train.SegmenterStage or train.ClassifierStage
-	// task is what 'cspine prepare' is told to make data sets for it; empty where it makes them unasked.
-	task string
+	// task is what its data sets are for, and prepare what 'cspine prepare' is told to make them; empty where it makes them unasked.
+	task, prepare string
 	// networks are the names that --model takes, the default first.
 	networks []string
 	// settings reads --config. config is encoded as JSON for tasks, loop is its part that both stages have.
@@ -59,8 +59,6 @@ type trainStage struct {
 	// build makes a network by its name, check says what is wrong with a model, and may complete the flags by what it is.
 	build func(name string, config any) ([]byte, error)
 	check func(file []byte) error
-	// manifest opens a data set.
-	manifest func(ctx context.Context, store *artifacts.Store, name string) (*shard.Manifest, error)
 }
 
 func (t *trainFlags) add(f *pflag.FlagSet, s *trainStage, dataset, run string) {
@@ -86,7 +84,7 @@ func (t *trainFlags) add(f *pflag.FlagSet, s *trainStage, dataset, run string) {
 func (t *trainFlags) check(s *trainStage) error {
 	for _, f := range []struct{ flag, value, what string }{
 		{"--store", t.store, "where artifacts are kept"},
-		{"--dataset", t.dataset, "the data set to learn from; 'cspine prepare " + s.task + "--run NAME' makes one"},
+		{"--dataset", t.dataset, "the data set to learn from; 'cspine prepare " + s.prepare + "--run NAME' makes one"},
 	} {
 		if f.value == "" {
 			return usage("%s is missing: %s; see 'cspine train %s --help'", f.flag, f.what, s.name)
@@ -204,11 +202,11 @@ func readSettings[C interface{ Check() error }](path string, cfg *C, preset func
 
 // tasks makes one task for each fold that is asked for.
 func (t *trainFlags) tasks(ctx context.Context, store *artifacts.Store, s *trainStage, cfg any, loop *train.Loop) ([]train.Task, error) {
-	m, err := s.manifest(ctx, store, t.dataset)
+	m, err := load.Manifest(ctx, store, t.dataset, s.task)
 	if err != nil {
 		return nil, err
 	}
-	there := train.Folds(m)
+	there := m.Folds()
 	chosen := there
 	switch {
 	case t.folds:

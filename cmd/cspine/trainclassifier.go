@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/models/nets"
 	"github.com/cspine/cspine/transforms/classify"
-	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/shard"
 	"github.com/cspine/cspine/transforms/train"
 )
@@ -21,7 +18,7 @@ type trainClassifierFlags struct {
 
 func newTrainClassifier() *cobra.Command {
 	var t trainClassifierFlags
-	s := &trainStage{name: train.ClassifierStage, settings: classifierSettings, build: t.build, check: t.complete, manifest: cropsManifest}
+	s := &trainStage{name: train.ClassifierStage, task: shard.Crops, settings: classifierSettings, build: t.build, check: t.complete}
 	for _, e := range nets.Encoders {
 		s.networks = append(s.networks, e.Name())
 	}
@@ -95,12 +92,4 @@ func (t *trainClassifierFlags) complete(file []byte) error {
 		t.name = t.dataset + "-type2"
 	}
 	return nil
-}
-
-func cropsManifest(ctx context.Context, store *artifacts.Store, name string) (*shard.Manifest, error) {
-	data, err := load.OpenCrops(ctx, store, name, load.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return data.Manifest(), nil
 }

@@ -1,23 +1,20 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/nets"
-	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/shard"
 	"github.com/cspine/cspine/transforms/train"
 )
 
 func newTrainSegmenter() *cobra.Command {
 	var t trainFlags
-	s := &trainStage{name: train.SegmenterStage, task: "--task segmentation ", settings: segmenterSettings, build: buildSegmenter, check: checkModel, manifest: volumesManifest}
+	s := &trainStage{name: train.SegmenterStage, task: shard.Segmentations, prepare: "--task segmentation ", settings: segmenterSettings, build: buildSegmenter, check: checkModel}
 	for _, n := range nets.Networks {
 		s.networks = append(s.networks, n.Name)
 	}
@@ -72,12 +69,4 @@ func buildSegmenter(name string, config any) ([]byte, error) {
 func checkModel(file []byte) error {
 	_, err := models.Info(file)
 	return err
-}
-
-func volumesManifest(ctx context.Context, store *artifacts.Store, name string) (*shard.Manifest, error) {
-	data, err := load.Open(ctx, store, name, load.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return data.Manifest(), nil
 }

@@ -120,7 +120,7 @@ func indexOf(f *file[shard.Sample]) (found index, err error) {
 		if !ok {
 			place = len(found.studies)
 			places[s.StudyUID] = place
-			found.studies = append(found.studies, cropStudy{Study: shard.Study{UID: s.StudyUID, Fold: s.Fold}, file: f, patient: label(s.PatientLabel)})
+			found.studies = append(found.studies, cropStudy{Study: shard.Study{UID: s.StudyUID, Fold: s.Fold}, file: f, patient: LabelOf(s.PatientLabel)})
 			at := &found.studies[place]
 			for l := range at.rows {
 				at.rows[l], at.labels[l] = -1, Unknown
@@ -130,10 +130,10 @@ func indexOf(f *file[shard.Sample]) (found index, err error) {
 		if at.rows[level] >= 0 {
 			return found, wrong("%s is there twice", s.Vertebra)
 		}
-		if at.Fold != s.Fold || at.patient != label(s.PatientLabel) {
+		if at.Fold != s.Fold || at.patient != LabelOf(s.PatientLabel) {
 			return found, wrong("its rows differ in fold or patient's label")
 		}
-		at.rows[level], at.labels[level] = row, label(s.Label)
+		at.rows[level], at.labels[level] = row, LabelOf(s.Label)
 	}
 	return found, nil
 }
@@ -148,16 +148,13 @@ func levelOf(vertebra string) int {
 	return -1
 }
 
-func label(l *int) int8 {
+// LabelOf is a label as a table has it, nil where nobody gave one.
+func LabelOf(l *int) int8 {
 	if l == nil {
 		return Unknown
 	}
 	return int8(*l)
 }
-
-// Manifest returns the data set's index, which must not be changed. The digests of its shards say all there
-// is to know of its content.
-func (d *CropDataset) Manifest() *shard.Manifest { return d.manifest }
 
 // Edge is the length of the crops' sides in pixels, as they are stored. 0 is a data set without crops.
 func (d *CropDataset) Edge() int { return d.edge }

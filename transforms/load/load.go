@@ -61,15 +61,18 @@ type set[S any] struct {
 	shards   []*file[S]
 }
 
+// Manifest returns the data set's index, which must not be changed. The digests of its shards say all there
+// is to know of its content.
+func (s *set[S]) Manifest() *shard.Manifest { return s.manifest }
+
 // file is a shard, opened when it is first read.
 type file[S any] struct {
 	part   shard.Part
 	source func() (*shard.Reader[S], error)
 }
 
-// openSet reads a data set's manifest. Shards are opened later, through ctx.
-func openSet[S any](ctx context.Context, store *artifacts.Store, name, task string, opts Options,
-	open func(io.ReaderAt, int64) (*shard.Reader[S], error)) (*set[S], error) {
+// Manifest reads the index of the data set of that name, which must be for a task: shard.Crops or shard.Segmentations.
+func Manifest(ctx context.Context, store *artifacts.Store, name, task string) (*shard.Manifest, error) {
 	makes := "cspine prepare --task " + task
 	text, err := store.GetNamed(ctx, shard.Dir(name)+"/"+shard.ManifestFile)
 	if err != nil {
@@ -81,6 +84,16 @@ func openSet[S any](ctx context.Context, store *artifacts.Store, name, task stri
 	}
 	if m.Task != task {
 		return nil, fmt.Errorf("data set %s is for %s, not for %s; '%s' makes one that is", name, m.Task, task, makes)
+	}
+	return m, nil
+}
+
+// openSet reads a data set's manifest. Shards are opened later, through ctx.
+func openSet[S any](ctx context.Context, store *artifacts.Store, name, task string, opts Options,
+	open func(io.ReaderAt, int64) (*shard.Reader[S], error)) (*set[S], error) {
+	m, err := Manifest(ctx, store, name, task)
+	if err != nil {
+		return nil, err
 	}
 	opts.fill()
 	s := &set[S]{name: name, manifest: m, opts: opts}

@@ -45,10 +45,6 @@ func Open(ctx context.Context, store *artifacts.Store, name string, opts Options
 	return d, nil
 }
 
-// Manifest returns the data set's index, which must not be changed. The digests of its shards say all there
-// is to know of its content.
-func (d *Dataset) Manifest() *shard.Manifest { return d.manifest }
-
 // Loader reads some of a data set's studies.
 type Loader struct {
 	set    *Dataset

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -147,13 +145,7 @@ func foldsOf(ctx context.Context, store *artifacts.Store, dataset, run string) (
 	if err != nil {
 		return nil, fmt.Errorf("score: data set %s: %w", name, err)
 	}
-	folds := map[int]bool{}
-	for _, part := range m.Shards {
-		for fold := range part.Folds {
-			folds[fold] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(folds)), nil
+	return m.Folds(), nil
 }
 
 // String says which trainings these are, and what is missing, for people.

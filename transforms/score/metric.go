@@ -23,6 +23,18 @@ func (j *Judged) counts(target int) bool {
 	return j.Truth[target] != load.Unknown && !math.IsNaN(j.P[target])
 }
 
+// LabelsOf returns what is judged of some targets together, in the order of the rows. A row is a group.
+func LabelsOf(rows []Judged, targets ...int) (l Labels) {
+	for i := range rows {
+		for _, t := range targets {
+			if rows[i].counts(t) {
+				l.P, l.Fractured, l.Group = append(l.P, rows[i].P[t]), append(l.Fractured, rows[i].Truth[t] == 1), append(l.Group, i)
+			}
+		}
+	}
+	return l
+}
+
 // Gaps are labels that one side has and the other has not.
 type Gaps struct {
 	// Unanswered is the number of known labels without a probability, Unlabelled that of probabilities of studies that the truth

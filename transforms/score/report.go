@@ -82,7 +82,7 @@ func Evaluate(rows []Judged, gaps Gaps, n Normalise) *Report {
 // measure judges some targets together.
 func measure(rows []Judged, w [][classify.Targets]float64, best Constant, name string, targets ...int) Measures {
 	m := Measures{Target: name}
-	var l Labels
+	l := LabelsOf(rows, targets...)
 	var share, loss, bestLoss float64
 	for i := range rows {
 		for _, t := range targets {
@@ -90,7 +90,6 @@ func measure(rows []Judged, w [][classify.Targets]float64, best Constant, name s
 				continue
 			}
 			fractured := rows[i].Truth[t] == 1
-			l.P, l.Fractured, l.Group = append(l.P, rows[i].P[t]), append(l.Fractured, fractured), append(l.Group, i)
 			share += w[i][t]
 			loss += w[i][t] * logLoss(rows[i].P[t], fractured)
 			bestLoss += w[i][t] * logLoss(float64(best.P[t]), fractured)

@@ -203,19 +203,12 @@ func readTruth(r *bounded) (Truth, error) {
 	for study, l := range labels {
 		var known [classify.Targets]int8
 		for level, label := range l.Levels {
-			known[level] = labelOf(label)
+			known[level] = load.LabelOf(label)
 		}
-		known[classify.PatientTarget] = labelOf(l.Patient)
+		known[classify.PatientTarget] = load.LabelOf(l.Patient)
 		truth[study] = known
 	}
 	return truth, nil
-}
-
-func labelOf(label *int) int8 {
-	if label == nil {
-		return load.Unknown
-	}
-	return int8(*label)
 }
 
 // WriteTruth writes train.csv, sorted by study. Unknown labels are empty fields.

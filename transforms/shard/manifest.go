@@ -204,6 +204,17 @@ func schema(task string) []Column {
 	}
 }
 
+// Folds returns the folds of the data set's studies, sorted.
+func (m *Manifest) Folds() []int {
+	all := map[int]bool{}
+	for _, p := range m.Shards {
+		for fold := range p.Folds {
+			all[fold] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
 // JSON returns the manifest's file.
 func (m *Manifest) JSON() ([]byte, error) {
 	b, err := json.MarshalIndent(m, "", "  ")

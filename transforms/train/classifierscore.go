@@ -124,22 +124,9 @@ func (m *classifierMeter) Validation() (*Validation, error) {
 	var levels []int
 	for level := range Levels {
 		levels = append(levels, level)
-		v.AUC[level] = area(m.judged, level)
+		v.AUC[level] = score.AUC(score.LabelsOf(m.judged, level)).AUC
 	}
-	v.VertebraAUC = area(m.judged, levels...)
-	v.PatientAUC = area(m.judged, classify.PatientTarget)
+	v.VertebraAUC = score.AUC(score.LabelsOf(m.judged, levels...)).AUC
+	v.PatientAUC = score.AUC(score.LabelsOf(m.judged, classify.PatientTarget)).AUC
 	return v, nil
-}
-
-// area is the area under the ROC curve of some targets together.
-func area(rows []score.Judged, targets ...int) score.Figure {
-	var l score.Labels
-	for i, r := range rows {
-		for _, t := range targets {
-			if r.Truth[t] != load.Unknown && !math.IsNaN(r.P[t]) {
-				l.P, l.Fractured, l.Group = append(l.P, r.P[t]), append(l.Fractured, r.Truth[t] == 1), append(l.Group, i)
-			}
-		}
-	}
-	return score.AUC(l).AUC
 }

@@ -443,14 +443,3 @@ func shapes(m *onnx.Model) map[string][]int {
 	}
 	return out
 }
-
-// Folds returns the folds of a data set's studies, sorted.
-func Folds(m *shard.Manifest) []int {
-	all := map[int]bool{}
-	for _, p := range m.Shards {
-		for fold := range p.Folds {
-			all[fold] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
-}
