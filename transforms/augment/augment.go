@@ -103,25 +103,19 @@ func Recommended() Options {
 
 // Check says which option makes no sense.
 func (o *Options) Check() error {
-	for _, p := range []struct {
-		name  string
-		value float64
-	}{
+	for _, p := range []option{
 		{"FlipRows", o.FlipRows}, {"FlipColumns", o.FlipColumns}, {"FlipSlices", o.FlipSlices}, {"TranslateP", o.TranslateP},
 		{"GridP", o.GridP}, {"RotateP", o.RotateP}, {"ZoomP", o.ZoomP}, {"CropP", o.CropP}, {"LowSlicesP", o.LowSlicesP},
 		{"RescaleP", o.RescaleP}, {"ToneP", o.ToneP}, {"BlurP", o.BlurP}, {"NoiseP", o.NoiseP},
 		{"Translate", o.Translate}, {"Crop", o.Crop}, {"Brightness", o.Brightness}, {"Noise", o.Noise},
 	} {
-		if !(p.value >= 0 && p.value <= 1) {
-			return fmt.Errorf("augment: %s is %v, not from 0 to 1", p.name, p.value)
+		if err := p.checkShare(); err != nil {
+			return err
 		}
 	}
-	for _, f := range []struct {
-		name  string
-		value float64
-	}{{"Zoom", o.Zoom}, {"ZoomAll", o.ZoomAll}, {"Rescale", o.Rescale}, {"Contrast", o.Contrast}, {"Gamma", o.Gamma}} {
-		if f.value != 0 && !(f.value >= 1 && f.value <= 100) {
-			return fmt.Errorf("augment: %s is %v, not 0 (off) or a factor from 1 to 100", f.name, f.value)
+	for _, f := range []option{{"Zoom", o.Zoom}, {"ZoomAll", o.ZoomAll}, {"Rescale", o.Rescale}, {"Contrast", o.Contrast}, {"Gamma", o.Gamma}} {
+		if err := f.checkFactor(); err != nil {
+			return err
 		}
 	}
 	for _, a := range []float64{o.RotateRows, o.RotateColumns, o.RotateSlices} {
@@ -131,6 +125,27 @@ func (o *Options) Check() error {
 	}
 	if !(o.Grid >= 0 && o.Grid < 1) || o.GridCells < 0 || o.LowSlices < 0 || !(o.Blur >= 0 && o.Blur <= 8) {
 		return fmt.Errorf("augment: Grid %v must be less than 1, Blur %v at most 8 voxels, GridCells %d and LowSlices %d not negative", o.Grid, o.Blur, o.GridCells, o.LowSlices)
+	}
+	return nil
+}
+
+// option is one that is set to a number.
+type option struct {
+	name  string
+	value float64
+}
+
+// checkShare refuses what is no probability, and no share.
+func (o option) checkShare() error {
+	if !(o.value >= 0 && o.value <= 1) {
+		return fmt.Errorf("augment: %s is %v, not from 0 to 1", o.name, o.value)
+	}
+	return nil
+}
+
+func (o option) checkFactor() error {
+	if o.value != 0 && !(o.value >= 1 && o.value <= 100) {
+		return fmt.Errorf("augment: %s is %v, not 0 (off) or a factor from 1 to 100", o.name, o.value)
 	}
 	return nil
 }

@@ -84,25 +84,19 @@ func RecommendedSlices() Slices {
 
 // Check says which option makes no sense.
 func (o *Slices) Check() error {
-	for _, p := range []struct {
-		name  string
-		value float64
-	}{
+	for _, p := range []option{
 		{"FlipRows", o.FlipRows}, {"FlipColumns", o.FlipColumns}, {"Transpose", o.Transpose}, {"MoveP", o.MoveP}, {"DistortP", o.DistortP},
 		{"ToneP", o.ToneP}, {"SpoilP", o.SpoilP}, {"CutoutP", o.CutoutP}, {"ShuffleSlices", o.ShuffleSlices}, {"ShuffleBones", o.ShuffleBones},
 		{"DropBone", o.DropBone}, {"Shift", o.Shift}, {"Optical", o.Optical}, {"Grid", o.Grid}, {"Brightness", o.Brightness},
 		{"NoiseFrom", o.NoiseFrom}, {"NoiseTo", o.NoiseTo}, {"Cutout", o.Cutout},
 	} {
-		if !(p.value >= 0 && p.value <= 1) {
-			return fmt.Errorf("augment: %s is %v, not from 0 to 1", p.name, p.value)
+		if err := p.checkShare(); err != nil {
+			return err
 		}
 	}
-	for _, f := range []struct {
-		name  string
-		value float64
-	}{{"Contrast", o.Contrast}, {"Gamma", o.Gamma}} {
-		if f.value != 0 && !(f.value >= 1 && f.value <= 100) {
-			return fmt.Errorf("augment: %s is %v, not 0 (off) or a factor from 1 to 100", f.name, f.value)
+	for _, f := range []option{{"Contrast", o.Contrast}, {"Gamma", o.Gamma}} {
+		if err := f.checkFactor(); err != nil {
+			return err
 		}
 	}
 	for _, s := range []float64{o.Motion, o.Median, o.Gaussian, o.Noise} {

@@ -1,9 +1,6 @@
 package train
 
 import (
-	"fmt"
-
-	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/transforms/augment"
 )
 
@@ -29,14 +26,7 @@ var slicesPresets = map[string]func() augment.Slices{
 }
 
 // UsePreset takes the options of the preset.
-func (a *SlicesConfig) UsePreset() error {
-	preset, ok := slicesPresets[a.Preset]
-	if !ok {
-		return noPreset(a.Preset)
-	}
-	a.Slices = preset()
-	return nil
-}
+func (a *SlicesConfig) UsePreset() error { return usePreset(&a.Slices, slicesPresets, a.Preset) }
 
 // FractureLoss is cross entropy of logits.
 type FractureLoss struct {
@@ -48,15 +38,12 @@ type FractureLoss struct {
 
 // DefaultClassifier returns the settings for the small network on a CPU.
 func DefaultClassifier() ClassifierConfig {
-	return ClassifierConfig{
-		Loop: Loop{Batch: 8, Accumulate: 1, Epochs: 40, Precision: string(models.F32), Seed: 1, Mixup: 0.5, ClipNorm: 1,
-			Optimizer:  OptimizerConfig{Rate: 1e-3, WeightDecay: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
-			Schedule:   ScheduleConfig{Kind: Cosine, MinRate: 1e-5, Warmup: 50, RestartEpochs: 50, RestartFactor: 1},
-			Average:    AverageConfig{Every: 1},
-			Validate:   ValidateConfig{Every: 1},
-			Checkpoint: CheckpointConfig{Minutes: 5}},
+	c := ClassifierConfig{Loop: usualLoop(),
 		Augment: SlicesConfig{Preset: "recommended", Slices: augment.RecommendedSlices()},
 		Loss:    FractureLoss{PositiveWeight: 2, Patient: 1. / 16}}
+	c.Batch, c.Epochs, c.Mixup = 8, 40, 0.5
+	c.Optimizer.Rate, c.Schedule.MinRate = 1e-3, 1e-5
+	return c
 }
 
 // Check says which setting can't be.
@@ -79,8 +66,4 @@ func (c ClassifierConfig) Check() error {
 func (c ClassifierConfig) canonical() ClassifierConfig {
 	c.Checkpoint, c.Augment.Preset = CheckpointConfig{}, ""
 	return c
-}
-
-func noPreset(name string) error {
-	return fmt.Errorf("train: Augment.Preset is %q, it must be %q, %q or %q", name, "recommended", "method", "none")
 }

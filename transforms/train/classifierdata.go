@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"strconv"
 
@@ -21,11 +20,7 @@ const cropsKept = 2 << 30
 // classifier opens a task that trains a classifier.
 func (f *DoFn) classifier(ctx context.Context, store *artifacts.Store, task Task, model artifacts.Digest) (lesson, error) {
 	cfg := DefaultClassifier()
-	if err := json.Unmarshal([]byte(task.Config), &cfg); err != nil {
-		return lesson{}, fmt.Errorf("train: the task's configuration: %w", err)
-	}
-	cfg.Seed = uint64(task.Seed)
-	if err := cfg.Check(); err != nil {
+	if err := task.configure(&cfg); err != nil {
 		return lesson{}, err
 	}
 	settings, err := json.Marshal(cfg.canonical())

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -33,6 +34,16 @@ type Loop struct {
 	Average    AverageConfig
 	Validate   ValidateConfig
 	Checkpoint CheckpointConfig
+}
+
+// usualLoop is what both stages' defaults have in common. What it leaves out is theirs.
+func usualLoop() Loop {
+	return Loop{Accumulate: 1, Precision: string(models.F32), Seed: 1, ClipNorm: 1,
+		Optimizer:  OptimizerConfig{WeightDecay: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
+		Schedule:   ScheduleConfig{Kind: Cosine, Warmup: 50, RestartEpochs: 50, RestartFactor: 1},
+		Average:    AverageConfig{Every: 1},
+		Validate:   ValidateConfig{Every: 1},
+		Checkpoint: CheckpointConfig{Minutes: 5}}
 }
 
 // OptimizerConfig are AdamW's settings. See models.AdamW.
@@ -131,6 +142,33 @@ func oneOf(name, value, a, b string) error {
 		return fmt.Errorf("train: %s is %q, it must be %q or %q", name, value, a, b)
 	}
 	return nil
+}
+
+// usePreset sets options to those of a preset.
+func usePreset[O any](o *O, presets map[string]func() O, name string) error {
+	preset, ok := presets[name]
+	if !ok {
+		return fmt.Errorf("train: Augment.Preset is %q, it must be %q, %q or %q", name, "recommended", "method", "none")
+	}
+	*o = preset()
+	return nil
+}
+
+// settings are a stage's, as a task gives them.
+type settings interface {
+	Check() error
+	setSeed(seed uint64)
+}
+
+func (c *Loop) setSeed(seed uint64) { c.Seed = seed }
+
+// configure reads the task's configuration over the default settings in c, and checks them.
+func (t Task) configure(c settings) error {
+	if err := json.Unmarshal([]byte(t.Config), c); err != nil {
+		return fmt.Errorf("train: the task's configuration: %w", err)
+	}
+	c.setSeed(uint64(t.Seed))
+	return c.Check()
 }
 
 // schedule returns the learning rates for epochs of that many updates.

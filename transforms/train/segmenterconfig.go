@@ -31,14 +31,7 @@ var presets = map[string]func() augment.Options{
 }
 
 // UsePreset takes the options of the preset.
-func (a *AugmentConfig) UsePreset() error {
-	preset, ok := presets[a.Preset]
-	if !ok {
-		return noPreset(a.Preset)
-	}
-	a.Options = preset()
-	return nil
-}
+func (a *AugmentConfig) UsePreset() error { return usePreset(&a.Options, presets, a.Preset) }
 
 // LossConfig says what is made small.
 type LossConfig struct {
@@ -56,16 +49,13 @@ type LossConfig struct {
 
 // DefaultSegmenter returns the settings for the small network on a CPU.
 func DefaultSegmenter() SegmenterConfig {
-	return SegmenterConfig{
-		Loop: Loop{Batch: 2, Accumulate: 1, Epochs: 60, Precision: string(models.F32), Seed: 1, Mixup: 0.1, ClipNorm: 1,
-			Optimizer:  OptimizerConfig{Rate: 3e-3, WeightDecay: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
-			Schedule:   ScheduleConfig{Kind: Cosine, MinRate: 3e-5, Warmup: 50, RestartEpochs: 50, RestartFactor: 1},
-			Average:    AverageConfig{Every: 1},
-			Validate:   ValidateConfig{Every: 1},
-			Checkpoint: CheckpointConfig{Minutes: 5}},
+	c := SegmenterConfig{Loop: usualLoop(),
 		Size:    128,
 		Augment: AugmentConfig{Preset: "recommended", Options: augment.Recommended()},
 		Loss:    LossConfig{Kind: "bce+dice", BCE: 0.5, Dice: 0.5, Smooth: 1, PerLevel: true}}
+	c.Batch, c.Epochs, c.Mixup = 2, 60, 0.1
+	c.Optimizer.Rate, c.Schedule.MinRate = 3e-3, 3e-5
+	return c
 }
 
 // Check says which setting can't be.

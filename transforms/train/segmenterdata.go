@@ -19,11 +19,7 @@ const volumesKept = 512 << 20
 // segmenter opens a task that trains a segmenter.
 func (f *DoFn) segmenter(ctx context.Context, store *artifacts.Store, task Task) (lesson, error) {
 	cfg := DefaultSegmenter()
-	if err := json.Unmarshal([]byte(task.Config), &cfg); err != nil {
-		return lesson{}, fmt.Errorf("train: the task's configuration: %w", err)
-	}
-	cfg.Seed = uint64(task.Seed)
-	if err := cfg.Check(); err != nil {
+	if err := task.configure(&cfg); err != nil {
 		return lesson{}, err
 	}
 	settings, err := json.Marshal(cfg.canonical())
