@@ -51,11 +51,11 @@ func (e Ensemble) CompileOptions() *models.CompileOptions {
 // Check says what is wrong with a classifier's file before a run begins: that it is none, or that this machine lacks the engine or the
 // precision. A precision and an engine that are left open are settled, as by engines.Settle.
 func (e *Ensemble) Check(file []byte) (Spec, error) {
-	s, err := Describe(file)
-	if err != nil {
-		return s, err
-	}
 	info, err := models.Info(file)
+	if err != nil {
+		return Spec{}, err
+	}
+	s, err := describe(file, info)
 	if err != nil {
 		return s, err
 	}

@@ -6,7 +6,7 @@
 //   - Crops are what package crop makes: uint8 [15, 6, 224, 224]. A network is given them divided by 255, in its own size.
 //   - A vertebra that was not found must not be made up: a network of type 1 is not asked about it; one of type 2 is given zeros in
 //     its place, and what it says of them is dropped.
-//   - Logits are the network's own, calibration applied (Spec.Calibration); what is made of them is package predict's.
+//   - Logits are the network's own: what is made of them, calibration (Spec.Calibration) too, is package predict's.
 package classify
 
 import (
@@ -17,13 +17,14 @@ import (
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/onnx"
+	"github.com/cspine/cspine/transforms/crop"
 )
 
 // The shape of a crop, [Positions, Planes, Size, Size].
 const (
-	Positions = 15
-	Planes    = 6
-	Size      = 224
+	Positions = crop.Places
+	Planes    = crop.Channels
+	Size      = crop.Size
 )
 
 // The types of classifiers.
@@ -81,7 +82,7 @@ type Spec struct {
 	// Prior is the share of fractured that it learned from; Known tells whether the file says.
 	Prior      [Targets]float64
 	PriorKnown bool
-	// Calibration is applied to a vertebra's mean logit, and to the patient's.
+	// Calibration is applied to the logit of each target's probability (package predict).
 	Calibration [Targets]Calibration
 }
 
@@ -99,7 +100,11 @@ func Describe(file []byte) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
-	var s Spec
+	return describe(file, info)
+}
+
+// describe is Describe of a file whose info is known.
+func describe(file []byte, info onnx.Info) (s Spec, err error) {
 	if s.Type, s.Height, s.Width, err = shape(info); err != nil {
 		return s, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/cspine/cspine/internal/resize"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms/augment"
+	"github.com/cspine/cspine/transforms/crop"
 	"github.com/cspine/cspine/transforms/shard"
 )
 
@@ -34,9 +35,6 @@ type cropStudy struct {
 
 // cropKey is a crop whose slices have been made so large.
 type cropKey struct{ study, level, edge int }
-
-// positions is how many slices a crop has. See package crop.
-const positions = 15
 
 // openers is how many shards are opened at a time: it takes little work and much waiting.
 const openers = 32
@@ -110,8 +108,8 @@ func indexOf(f *file[shard.Sample]) (found index, err error) {
 		if level < 0 {
 			return found, wrong("vertebra %q is not C1 to C7", s.Vertebra)
 		}
-		if len(s.Shape) != 4 || s.DType != "uint8" || s.Shape[0] != positions || s.Shape[1] != augment.Planes || s.Shape[2] < 1 || s.Shape[2] != s.Shape[3] {
-			return found, wrong("a crop is %v of %s, not %d x %d squares of uint8", s.Shape, s.DType, positions, augment.Planes)
+		if len(s.Shape) != 4 || s.DType != "uint8" || s.Shape[0] != crop.Places || s.Shape[1] != augment.Planes || s.Shape[2] < 1 || s.Shape[2] != s.Shape[3] {
+			return found, wrong("a crop is %v of %s, not %d x %d squares of uint8", s.Shape, s.DType, crop.Places, augment.Planes)
 		}
 		if found.edge = cmp.Or(found.edge, s.Shape[2]); found.edge != s.Shape[2] {
 			return found, wrong("a crop has sides of %d pixels, the first %d", s.Shape[2], found.edge)
