@@ -65,15 +65,5 @@ func (e *Ensemble) Check(file []byte) (Spec, error) {
 				Remedy: "export the model for a batch of one"}
 		}
 	}
-	o := e.CompileOptions()
-	o.Precision = models.Precision(e.Precision)
-	engine, err := engines.Settle(e.Engine, file, o)
-	if err != nil {
-		return s, err
-	}
-	e.Engine = engine.Name()
-	if o.Precision != models.F32 {
-		e.Precision = string(o.Precision)
-	}
-	return s, nil
+	return s, engines.Settle(&e.Engine, &e.Precision, file, *e.CompileOptions())
 }

@@ -76,17 +76,7 @@ func (m *Model) Check(file []byte) error {
 	if _, err := CheckPorts(declared{in: ports(info.Inputs), out: ports(info.Outputs)}); err != nil {
 		return err
 	}
-	o := m.CompileOptions()
-	o.Precision = models.Precision(m.Precision)
-	e, err := engines.Settle(m.Engine, file, o)
-	if err != nil {
-		return err
-	}
-	m.Engine = e.Name()
-	if o.Precision != models.F32 {
-		m.Precision = string(o.Precision)
-	}
-	return nil
+	return engines.Settle(&m.Engine, &m.Precision, file, *m.CompileOptions())
 }
 
 // declared is a network as its file declares it, not yet compiled: ports and nothing else.
