@@ -22,6 +22,7 @@ import (
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms/augment"
 	"github.com/cspine/cspine/transforms/shard"
+	"github.com/cspine/cspine/transforms/shard/shardtest"
 )
 
 // cropsOf makes the i-th study's crops, [15, 6, edge, edge]: C(1+i%7) was not found, the label of one of its vertebrae is not known, and of
@@ -57,43 +58,6 @@ func noise(seed uint64, n int) []byte {
 	return b
 }
 
-// publishCrops publishes shards of crops as the data set "neck".
-func publishCrops(t testing.TB, store *artifacts.Store, shards ...[]shard.Sample) {
-	t.Helper()
-	var parts []shard.Part
-	for b, rows := range shards {
-		if len(rows) == 0 {
-			continue
-		}
-		var file bytes.Buffer
-		if _, err := shard.Write(&file, sequenceOf(rows), shard.Options{}); err != nil {
-			t.Fatal(err)
-		}
-		out, err := store.Put(t.Context(), artifacts.Content{Data: file.Bytes(), Encoding: artifacts.Identity})
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, shard.NewPart(shard.FileName(b, len(shards)), out.Size, out.Digest.String(), rows))
-	}
-	text, err := shard.NewManifest(shard.Crops, "neck", parts, nil).JSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.PutNamed(t.Context(), shard.Dir("neck")+"/"+shard.ManifestFile, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func sequenceOf(rows []shard.Sample) iter.Seq2[shard.Sample, error] {
-	return func(yield func(shard.Sample, error) bool) {
-		for _, r := range rows {
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
-}
-
 // cropStore publishes n studies in so many shards.
 func cropStore(t testing.TB, n, shards, edge int) *artifacts.Store {
 	t.Helper()
@@ -108,7 +72,7 @@ func cropStore(t testing.TB, n, shards, edge int) *artifacts.Store {
 		b := shard.Bucket(of[0].StudyUID, shards)
 		rows[b] = append(rows[b], of...)
 	}
-	publishCrops(t, store, rows...)
+	shardtest.Crops(t, store, "neck", rows...)
 	return store
 }
 
@@ -325,7 +289,7 @@ func TestThePriorIsTheShareOfKnownLabels(t *testing.T) {
 		return s
 	}
 	store := cropStore(t, 0, 1, 2)
-	publishCrops(t, store, []shard.Sample{
+	shardtest.Crops(t, store, "neck", []shard.Sample{
 		row("1", "C1", &yes, &yes), row("1", "C2", &no, &yes), row("1", "C7", &no, &yes),
 		row("2", "C1", &no, &no), row("2", "C2", &no, &no),
 		row("3", "C1", &no, nil), row("3", "C2", nil, nil),
@@ -367,7 +331,7 @@ func TestOpenCropsRefusesWhatContradictsItself(t *testing.T) {
 		"nothing in the slices": {"not 15 x 6 squares of uint8", [][]shard.Sample{{empty}}},
 	} {
 		store := cropStore(t, 0, 1, 2)
-		publishCrops(t, store, c.shards...)
+		shardtest.Crops(t, store, "neck", c.shards...)
 		_, err := OpenCrops(t.Context(), store, "neck", Options{})
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), ".parquet") || !strings.Contains(err.Error(), "study ") {
 			t.Errorf("%s: %v", name, err)
@@ -419,7 +383,7 @@ func TestErrorsOfCropsNameShardAndStudy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	publishCrops(t, store, cropsOf(1, 28))
+	shardtest.Crops(t, store, "neck", cropsOf(1, 28))
 	d := openCrops(t, store, Options{})
 	objects, err := filepath.Glob(filepath.Join(folder, "objects", "*", "*"))
 	if err != nil || len(objects) != 1 {
@@ -570,7 +534,7 @@ func BenchmarkOpenCrops(b *testing.B) {
 			rows[i%128] = append(rows[i%128], s)
 		}
 	}
-	publishCrops(b, store, rows...)
+	shardtest.Crops(b, store, "neck", rows...)
 	for _, wait := range []time.Duration{0, 30 * time.Millisecond} {
 		b.Run(wait.String(), func(b *testing.B) {
 			far.wait = wait

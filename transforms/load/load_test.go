@@ -19,6 +19,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/transforms/augment"
 	"github.com/cspine/cspine/transforms/shard"
+	"github.com/cspine/cspine/transforms/shard/shardtest"
 )
 
 // dataset publishes n studies in so many shards, and returns the store.
@@ -35,45 +36,16 @@ func dataset(t testing.TB, location string, n, shards, side int) *artifacts.Stor
 
 func publish(t testing.TB, store *artifacts.Store, n, shards, side int) {
 	t.Helper()
-	var parts []shard.Part
-	for b := range shards {
-		var rows []shard.Segmentation
-		for i := range n {
-			if s := segmentation(i, side); shard.Bucket(s.StudyUID, shards) == b {
-				rows = append(rows, s)
-			}
-		}
-		slices.SortFunc(rows, func(a, b shard.Segmentation) int { return strings.Compare(a.StudyUID, b.StudyUID) })
-		if len(rows) == 0 {
-			continue
-		}
-		var file bytes.Buffer
-		if _, err := shard.WriteSegmentations(&file, sequence(rows), shard.Options{}); err != nil {
-			t.Fatal(err)
-		}
-		out, err := store.Put(t.Context(), artifacts.Content{Data: file.Bytes(), Encoding: artifacts.Identity})
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, shard.NewSegmentationPart(shard.FileName(b, shards), out.Size, out.Digest.String(), rows))
+	rows := make([][]shard.Segmentation, shards)
+	for i := range n {
+		s := segmentation(i, side)
+		b := shard.Bucket(s.StudyUID, shards)
+		rows[b] = append(rows[b], s)
 	}
-	text, err := shard.NewManifest(shard.Segmentations, "neck", parts, nil).JSON()
-	if err != nil {
-		t.Fatal(err)
+	for _, of := range rows {
+		slices.SortFunc(of, func(a, b shard.Segmentation) int { return strings.Compare(a.StudyUID, b.StudyUID) })
 	}
-	if err := store.PutNamed(t.Context(), shard.Dir("neck")+"/"+shard.ManifestFile, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func sequence(rows []shard.Segmentation) iter.Seq2[shard.Segmentation, error] {
-	return func(yield func(shard.Segmentation, error) bool) {
-		for _, r := range rows {
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
+	shardtest.Segmentations(t, store, "neck", rows...)
 }
 
 // segmentation makes the i-th study: noisy waves and boxes of labels, about as well compressed as real ones.

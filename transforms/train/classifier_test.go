@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -28,6 +27,7 @@ import (
 	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/score"
 	"github.com/cspine/cspine/transforms/shard"
+	"github.com/cspine/cspine/transforms/shard/shardtest"
 )
 
 // edge is the side of the tests' slices, cropBytes the size of their crops.
@@ -114,43 +114,15 @@ func publishCrops(t testing.TB, location string, studies, kind int) string {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	var parts []shard.Part
-	for part := range 2 {
-		var rows []shard.Sample
-		for i := part; i < studies; i += 2 {
-			rows = append(rows, brokenNeck(i)...)
-		}
-		var file bytes.Buffer
-		if _, err := shard.Write(&file, every(rows), shard.Options{}); err != nil {
-			t.Fatal(err)
-		}
-		out, err := store.Put(t.Context(), artifacts.Content{Data: file.Bytes(), Encoding: artifacts.Identity})
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, shard.NewPart(shard.FileName(part, 2), out.Size, out.Digest.String(), rows))
+	var rows [2][]shard.Sample
+	for i := range studies {
+		rows[i%2] = append(rows[i%2], brokenNeck(i)...)
 	}
-	text, err := shard.NewManifest(shard.Crops, "bones", parts, nil).JSON()
-	if err == nil {
-		err = store.PutNamed(t.Context(), shard.Dir("bones")+"/"+shard.ManifestFile, text)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	shardtest.Crops(t, store, "bones", rows[:]...)
 	if _, err := store.Put(t.Context(), artifacts.Content{Data: calibrated(t, kind)}); err != nil {
 		t.Fatal(err)
 	}
 	return "bones"
-}
-
-func every[T any](rows []T) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for _, r := range rows {
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
 }
 
 func classifierConfig() ClassifierConfig {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/shard"
+	"github.com/cspine/cspine/transforms/shard/shardtest"
 )
 
 // publish puts a data set of small phantoms into a store, and the model that training starts from. It returns the data set's name.
@@ -43,39 +43,11 @@ func publish(t testing.TB, location string, studies int) string {
 		}
 		rows = append(rows, row)
 	}
-	var parts []shard.Part
-	for i, half := range [][]shard.Segmentation{rows[:studies/2], rows[studies/2:]} {
-		var file bytes.Buffer
-		if _, err := shard.WriteSegmentations(&file, all(half), shard.Options{}); err != nil {
-			t.Fatal(err)
-		}
-		out, err := store.Put(t.Context(), artifacts.Content{Data: file.Bytes(), Encoding: artifacts.Identity})
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, shard.NewSegmentationPart(shard.FileName(i, 2), out.Size, out.Digest.String(), half))
-	}
-	text, err := shard.NewManifest(shard.Segmentations, "neck", parts, nil).JSON()
-	if err == nil {
-		err = store.PutNamed(t.Context(), shard.Dir("neck")+"/"+shard.ManifestFile, text)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	shardtest.Segmentations(t, store, "neck", rows[:studies/2], rows[studies/2:])
 	if _, err := store.Put(t.Context(), artifacts.Content{Data: tiny}); err != nil {
 		t.Fatal(err)
 	}
 	return "neck"
-}
-
-func all(rows []shard.Segmentation) iter.Seq2[shard.Segmentation, error] {
-	return func(yield func(shard.Segmentation, error) bool) {
-		for _, r := range rows {
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
 }
 
 func task(t testing.TB, fold int, c SegmenterConfig) Task {
