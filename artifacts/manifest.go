@@ -33,6 +33,11 @@ type Row struct {
 	Reason    string  `parquet:"reason,dict"`    // if not well: a reason code,
 	Detail    string  `parquet:"detail,dict"`    // what exactly,
 	Remedy    string  `parquet:"remedy,dict"`    // and what to do
+	// Given stands for all that the step was given for this subject, and Gave is what it handed on, as JSON. A later run whose step
+	// is given the same hands on the same, without asking for any artifact. Both are empty where that can't be; Gave stands in one of the
+	// step's rows.
+	Given string `parquet:"given"`
+	Gave  string `parquet:"gave"`
 }
 
 // WriteManifest returns the Parquet file of rows, in their order. Equal rows give equal bytes.

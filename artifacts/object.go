@@ -24,6 +24,9 @@ type Content struct {
 	// frames that decode to src, return the whole and keep nothing of it, as zstd.Encoder.EncodeAll does;
 	// the frames should announce their sizes.
 	Encode func(dst, src []byte) []byte
+	// Existing, if not nil, is an object that the store has, and what is made is the same: then all of the above but Note and Seconds is
+	// passed over. It is an error that wraps ErrNotFound if the store has lost it.
+	Existing *Output
 }
 
 // Object describes a stored object.
@@ -37,6 +40,9 @@ type Object struct {
 // Put stores content and returns where. When it returns nil, the object is safe against a crash. Content
 // that is there already is read and verified, and replaced if damaged; its encoding stays as it is.
 func (s *Store) Put(ctx context.Context, c Content) (Output, error) {
+	if c.Existing != nil {
+		return s.existing(ctx, *c.Existing)
+	}
 	out := Output{Digest: DigestOf(c.Data), Size: int64(len(c.Data)), Encoding: c.Encoding}
 	if out.Encoding == "" {
 		out.Encoding = Zstd
@@ -66,6 +72,14 @@ func (s *Store) Put(ctx context.Context, c Content) (Output, error) {
 		return Output{}, err
 	}
 	return out, nil
+}
+
+func (s *Store) existing(ctx context.Context, o Output) (Output, error) {
+	info, err := s.driver.Stat(ctx, objectKey(o.Digest, o.Encoding))
+	if err == nil && info.Size != o.Stored {
+		err = corrupt("object %s has %d bytes in the store, not %d", o.Digest.Short(), info.Size, o.Stored)
+	}
+	return o, err
 }
 
 // settle makes sure that the object that lies under key already is what it should be, and returns its size

@@ -50,6 +50,12 @@ func (s *Store) Lookup(ctx context.Context, recipe Digest) (Record, bool, error)
 	return r, true, nil
 }
 
+// Record returns the record of the recipe with this digest, whether or not its object is there, or an error that wraps ErrNotFound or
+// ErrCorrupt.
+func (s *Store) Record(ctx context.Context, recipe Digest) (Record, error) {
+	return s.readRecord(ctx, recipe)
+}
+
 // RecordFile is a record and where it is filed.
 type RecordFile struct {
 	Record

@@ -27,9 +27,12 @@ var PredictSteps = []string{"index", "resample", "segment", "boxes", "crop", "cl
 func Predict(s beam.Scope, o PredictOptions) {
 	masked, outcomes := masks(s, o.PrepareOptions)
 	boxed, boxing := beam.ParDo2(s.Scope("boxes"), &crop.BoxesFn{Site: o.Site, Options: o.Boxes}, masked)
-	cut, cropping := beam.ParDo2(s.Scope("crop"), &crop.StudyFn{Site: o.Site}, beam.Reshuffle(s, boxed))
+	cut, cropping := beam.ParDo2(s.Scope("crop"), &crop.StudyFn{Site: o.Site, Keep: o.Keep}, beam.Reshuffle(s, boxed))
 	classified, classifying := beam.ParDo2(s.Scope("classify"), &classify.DoFn{Site: o.Site, Ensemble: o.Classifiers}, beam.Reshuffle(s, cut))
 	answered, judging := beam.ParDo2(s.Scope("verdict"), &predict.VerdictFn{Site: o.Site, Files: o.Classifiers.Files, Options: o.Predict}, classified)
+	if o.Plan {
+		return
+	}
 	rows := beam.Flatten(s, append(outcomes, boxing, cropping, classifying, judging)...)
 
 	last := s.Scope("predictions")

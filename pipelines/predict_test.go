@@ -19,7 +19,6 @@ import (
 	"github.com/cspine/cspine/models/nets"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/classify"
-	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/predict"
 	"github.com/cspine/cspine/transforms/score"
 )
@@ -46,23 +45,10 @@ func (b *bench) classifier(kind int, seed uint64) classify.File {
 // predict runs the pipeline with label masks, and returns the run's manifest and the submission.
 func (b *bench) predict(files ...classify.File) ([]artifacts.Row, []byte) {
 	b.t.Helper()
-	b.runs++
-	o := PredictOptions{PrepareOptions: PrepareOptions{Site: b.site, Run: "test", ID: fmt.Sprintf("%03d", b.runs)},
-		Classifiers: classify.Ensemble{Engine: "gorgonia", Files: files}}
-	if err := Run(b.t.Context(), "prism", nil, func(s beam.Scope) error {
-		Predict(s, o)
-		return nil
-	}); err != nil {
-		b.t.Fatal(err)
-	}
-	file, err := b.store().GetNamed(b.t.Context(), manifest.Key(o.Run, o.ID))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	rows, err := artifacts.ReadManifest(file)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	rows := b.planAndRun(func(s beam.Scope, site transforms.Site, id string) {
+		Predict(s, PredictOptions{PrepareOptions: PrepareOptions{Site: site, Run: "test", ID: id},
+			Classifiers: classify.Ensemble{Engine: "gorgonia", Files: files}})
+	})
 	submission, err := b.store().GetNamed(b.t.Context(), path.Join(predict.Dir("test"), predict.SubmissionFile))
 	if err != nil {
 		b.t.Fatal(err)

@@ -32,6 +32,7 @@ type PrepareOptions struct {
 	// Model is the segmenter. Its zero value takes the label files that lie beside the studies.
 	Model segment.Model
 	Boxes crop.BoxOptions
+	Keep  crop.Keep
 	Shard shard.Layout
 }
 
@@ -39,12 +40,16 @@ type PrepareOptions struct {
 //
 //	list → index → resample → segment → boxes → crop → shard → data set
 //
-// and, from the outcomes of them all, the run's manifest and its quarantine list.
+// and, from the outcomes of them all, the run's manifest and its quarantine list. With o.Plan the pipeline ends with the shards, and computes and writes
+// nothing, as do the others here.
 func Prepare(s beam.Scope, o PrepareOptions) {
 	masked, outcomes := masks(s, o)
 	boxed, boxing := beam.ParDo2(s.Scope("boxes"), &crop.BoxesFn{Site: o.Site, Options: o.Boxes}, masked)
-	samples, cropping := beam.ParDo2(s.Scope("crop"), &crop.DoFn{Site: o.Site, Buckets: o.Shard.Buckets}, beam.Reshuffle(s, boxed))
+	samples, cropping := beam.ParDo2(s.Scope("crop"), &crop.DoFn{Site: o.Site, Buckets: o.Shard.Buckets, Keep: o.Keep}, beam.Reshuffle(s, boxed))
 	shards, sharding := beam.ParDo2(s.Scope("shard"), &shard.DoFn{Site: o.Site, Layout: o.Shard}, beam.GroupByKey(s, samples))
+	if o.Plan {
+		return
+	}
 	publish(s, o, shard.Crops, shards)
 	record(s.Scope("manifest"), o.Site, o.Run, o.ID, beam.Flatten(s, append(outcomes, boxing, cropping, sharding)...))
 }
@@ -60,8 +65,20 @@ func PrepareSegmentation(s beam.Scope, o PrepareOptions) {
 	masked, outcomes := masks(s, o)
 	samples, labelling := beam.ParDo2(s.Scope("labelmap"), &segment.LabelMapFn{Site: o.Site, Buckets: o.Shard.Buckets}, masked)
 	shards, sharding := beam.ParDo2(s.Scope("shard"), &shard.SegmentationFn{Site: o.Site, Layout: o.Shard}, beam.GroupByKey(s, samples))
+	if o.Plan {
+		return
+	}
 	publish(s, o, shard.Segmentations, shards)
 	record(s.Scope("manifest"), o.Site, o.Run, o.ID, beam.Flatten(s, append(outcomes, labelling, sharding)...))
+}
+
+// PrepareTask builds the pipeline of a task: shard.Crops or shard.Segmentations.
+func PrepareTask(s beam.Scope, task string, o PrepareOptions) {
+	if task == shard.Segmentations {
+		PrepareSegmentation(s, o)
+	} else {
+		Prepare(s, o)
+	}
 }
 
 // PrepareSteps lists the steps of a task's pipeline in order.

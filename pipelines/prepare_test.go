@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,16 +63,25 @@ func (b *bench) prepare(model segment.Model) []artifacts.Row {
 // run runs a pipeline that makes a data set, and returns its manifest.
 func (b *bench) run(pipeline func(beam.Scope, PrepareOptions), model segment.Model) []artifacts.Row {
 	b.t.Helper()
-	b.runs++
-	o := PrepareOptions{Site: b.site, Run: "test", ID: fmt.Sprintf("%03d", b.runs), Model: model, Shard: shard.Layout{Buckets: 2}}
-	err := Run(b.t.Context(), "prism", nil, func(s beam.Scope) error {
-		pipeline(s, o)
-		return nil
+	return b.planAndRun(func(s beam.Scope, site transforms.Site, id string) {
+		pipeline(s, PrepareOptions{Site: site, Run: "test", ID: id, Model: model, Shard: shard.Layout{Buckets: 2}})
 	})
-	if err != nil {
-		b.t.Fatal(err)
+}
+
+// planAndRun plans a pipeline, runs it, compares the two, and returns the run's manifest. It goes on from the run before.
+func (b *bench) planAndRun(build func(s beam.Scope, site transforms.Site, id string)) []artifacts.Row {
+	b.t.Helper()
+	site := b.site
+	if b.runs > 0 {
+		site.Earlier, site.Studies = manifest.Key("test", fmt.Sprintf("%03d", b.runs)), 10
 	}
-	file, err := b.store().GetNamed(b.t.Context(), manifest.Key(o.Run, o.ID))
+	b.runs++
+	id := fmt.Sprintf("%03d", b.runs)
+	site.Plan = true
+	planned := b.observed(func(s beam.Scope) { build(s, site, id) })
+	site.Plan = false
+	b.observed(func(s beam.Scope) { build(s, site, id) })
+	file, err := b.store().GetNamed(b.t.Context(), manifest.Key("test", id))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -78,7 +89,55 @@ func (b *bench) run(pipeline func(beam.Scope, PrepareOptions), model segment.Mod
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	comparePlan(b.t, planned, rows)
 	return rows
+}
+
+// observed runs a pipeline and returns what its steps report.
+func (b *bench) observed(build func(beam.Scope)) (rows []artifacts.Row) {
+	b.t.Helper()
+	var mu sync.Mutex
+	stop := transforms.Observe(func(r artifacts.Row) {
+		mu.Lock()
+		defer mu.Unlock()
+		rows = append(rows, r)
+	})
+	defer stop()
+	if err := Run(b.t.Context(), Embedded, nil, func(s beam.Scope) error {
+		build(s)
+		return nil
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+	return rows
+}
+
+// comparePlan holds a plan against the run that followed it: what is computed was planned or depended on something, and what was
+// planned is computed, unless its study was refused.
+func comparePlan(t *testing.T, planned, done []artifacts.Row) {
+	t.Helper()
+	type what struct{ step, subject, recipe string }
+	of := func(r artifacts.Row, recipe string) what { return what{r.Step, path.Base(r.Subject), recipe} }
+	said := map[what]string{}
+	for _, r := range planned {
+		said[of(r, r.Recipe)] = r.Verdict
+	}
+	computed, refused := map[what]bool{}, map[string]bool{}
+	for _, r := range done {
+		refused[path.Base(r.Subject)] = refused[path.Base(r.Subject)] || r.Verdict == transforms.Refused
+		if r.Recipe == "" || r.Hit {
+			continue
+		}
+		computed[of(r, r.Recipe)] = true
+		if said[of(r, r.Recipe)] != transforms.WouldRun && said[of(r, "")] != transforms.Depends {
+			t.Errorf("%s %s of %s was computed, and the plan said %q", r.Step, r.Part, r.Subject, said[of(r, r.Recipe)])
+		}
+	}
+	for w, verdict := range said {
+		if verdict == transforms.WouldRun && !computed[w] && !refused[w.subject] {
+			t.Errorf("%s of %s, recipe %s, was planned and not computed", w.step, w.subject, w.recipe)
+		}
+	}
 }
 
 func (b *bench) store() *artifacts.Store {

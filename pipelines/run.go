@@ -15,8 +15,11 @@ import (
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"    // -runner prism
 )
 
-// Runners lists the engines a pipeline can run on. Prism is embedded: it runs in this process.
-var Runners = []string{"prism", "flink", "dataflow", "direct"}
+// Embedded is the engine that runs in this process.
+const Embedded = "prism"
+
+// Runners lists the engines a pipeline can run on.
+var Runners = []string{Embedded, "flink", "dataflow", "direct"}
 
 var begin = sync.OnceFunc(beam.Init)
 

@@ -1,10 +1,14 @@
 package transforms
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/cspine/cspine/artifacts"
@@ -22,6 +26,13 @@ const (
 	NotFound = "not_found" // a vertebra that the mask does not show
 	Skipped  = "skipped"   // there is nothing to do for this study in this run
 	Refused  = "refused"   // quarantined: the study went no further
+	Differs  = "differs"   // computed anew, it came out other than what the store has
+)
+
+// The verdicts of a plan's rows; what is there already is OK.
+const (
+	WouldRun = "run"     // it would be computed
+	Depends  = "depends" // on what comes of a step before it, which would be computed
 )
 
 // The reason codes that any step may give.
@@ -29,11 +40,17 @@ const (
 	CodeChanged  refusal.Code = "source_changed"
 	CodeFailed   refusal.Code = "failed"
 	CodeArtifact refusal.Code = "damaged_artifact"
+	CodeDiffers  refusal.Code = "not_reproducible"
 )
 
 // Report collects what one step did with one study.
 type Report struct {
 	Store *artifacts.Store
+
+	earlier *Earlier
+	plan    bool
+	verify  float64
+	step    string
 
 	mu      sync.Mutex
 	subject string
@@ -53,11 +70,51 @@ func (s *Skip) Error() string { return string(s.Code) + ": " + s.Detail }
 
 // Run runs one step of one study. It recovers from panics, turns every failure into an outcome, and
 // returns ok = false if the study goes no further. err is set only if the run as a whole can't go on.
+//
+// pending is the element's own mark that a step before this one would be computed, in a plan: then this one is not looked at, and the element
+// goes on as it is.
+func (s Site) Run(ctx context.Context, step, subject string, pending *bool, emit func(artifacts.Row), do func(*Report) error) (ok bool, err error) {
+	store, err := SharedStore(ctx, s.Store)
+	if err != nil {
+		return false, err
+	}
+	before, err := s.earlier(ctx, store)
+	if err != nil {
+		return false, err
+	}
+	r := &Report{Store: store, earlier: before, plan: s.Plan, verify: s.Verify, step: step, subject: subject}
+	if s.Plan {
+		emit = func(artifacts.Row) {} // who plans observes
+	}
+	if *pending {
+		do = func(*Report) error { return ErrPending }
+	}
+	ok, err = r.run(ctx, emit, do)
+	*pending = r.pending()
+	return ok, err
+}
+
+// Run runs one step of what is no study on its way through a pipeline, as Site.Run does.
 func Run(ctx context.Context, store *artifacts.Store, step, subject string, emit func(artifacts.Row), do func(*Report) error) (ok bool, err error) {
-	r := &Report{Store: store, subject: subject}
+	r := &Report{Store: store, step: step, subject: subject}
+	return r.run(ctx, emit, do)
+}
+
+// ErrPlanned is what a step of a plan ends with where it would have to compute something.
+var ErrPlanned = errors.New("transforms: it would be computed")
+
+// ErrPending is what it ends with for an element that waits for a step before it.
+var ErrPending = errors.New("transforms: a step before it would be computed")
+
+// pending tells whether the step, or one before it, would be computed.
+func (r *Report) pending() bool {
+	return slices.ContainsFunc(r.rows, func(row artifacts.Row) bool { return row.Verdict == WouldRun || row.Verdict == Depends })
+}
+
+func (r *Report) run(ctx context.Context, emit func(artifacts.Row), do func(*Report) error) (ok bool, err error) {
 	defer func() {
 		for _, row := range r.rows {
-			row.Step, row.Subject = step, r.subject
+			row.Step, row.Subject = r.step, r.subject
 			observe(row)
 			emit(row)
 		}
@@ -66,12 +123,15 @@ func Run(ctx context.Context, store *artifacts.Store, step, subject string, emit
 	var skip *Skip
 	var fatal *fatalError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, ErrPlanned):
+		return true, nil
+	case errors.Is(err, ErrPending):
+		r.Row(artifacts.Row{Verdict: Depends})
 		return true, nil
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	case errors.As(err, &fatal):
-		return false, fmt.Errorf("study %s, step %s: %w", subject, step, err)
+		return false, fmt.Errorf("study %s, step %s: %w", r.subject, r.step, err)
 	case errors.As(err, &skip):
 		r.Row(artifacts.Row{Verdict: Skipped, Reason: string(skip.Code), Detail: skip.Detail})
 	default:
@@ -99,8 +159,54 @@ func (e *fatalError) Unwrap() error { return e.err }
 // Fatal marks err as one that ends the run.
 func Fatal(err error) error { return &fatalError{err} }
 
-// Do makes or finds one artifact and reports it. part names the vertebra, or is empty.
+// Once does a step whose outcome follows from what it is given: an earlier run that was given the same, and whose artifacts are still there,
+// is done again without doing anything. given must stand for everything that the rows and gave depend on, the transform's version
+// included; gave points to what the step hands on. Both are written as JSON.
+func (r *Report) Once(ctx context.Context, given, gave any, do func() error) error {
+	digest, err := artifacts.DigestOfJSON([]any{r.step, given})
+	if err != nil {
+		return err
+	}
+	key := digest.String()
+	rows, ok, err := r.earlier.again(ctx, key, gave)
+	if err != nil {
+		return Fatal(err)
+	}
+	if ok && r.verify == 0 {
+		r.rows = append(r.rows, rows...)
+		return nil
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(r.rows, func(row artifacts.Row) bool { return row.Verdict == Refused }) {
+		return nil
+	}
+	handed, err := json.Marshal(gave)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(r.rows, func(a, b artifacts.Row) int {
+		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Recipe, b.Recipe))
+	})
+	for i := range r.rows {
+		r.rows[i].Given = key
+	}
+	if len(r.rows) > 0 {
+		r.rows[0].Gave = string(handed)
+	}
+	return nil
+}
+
+// Do makes or finds one artifact and reports it. part names the vertebra, or is empty. In a plan it makes none and returns ErrPlanned.
 func (r *Report) Do(ctx context.Context, part string, recipe artifacts.Recipe, compute func(context.Context) (artifacts.Content, error)) (artifacts.Result, error) {
+	if r.plan {
+		known, err := r.Known(ctx, part, recipe)
+		if known == nil {
+			return artifacts.Result{}, cmp.Or(err, ErrPlanned)
+		}
+		return *known, err
+	}
 	var computeErr error
 	res, err := r.Store.Do(ctx, recipe, func(ctx context.Context) (c artifacts.Content, err error) {
 		computeErr = r.guard(func(*Report) error {
@@ -115,21 +221,67 @@ func (r *Report) Do(ctx context.Context, part string, recipe artifacts.Recipe, c
 	case err != nil:
 		return res, Fatal(err)
 	}
-	r.Row(found(part, res))
+	row := found(part, res)
+	switch {
+	case !res.Hit:
+		if row.Why, err = r.why(ctx, part, recipe); err != nil {
+			return res, err
+		}
+	case r.verifies(res.RecipeDigest):
+		if err := r.compare(ctx, part, res, compute); err != nil {
+			return res, err
+		}
+		row.Why = Verified
+	}
+	r.Row(row)
 	return res, nil
 }
 
+// verifies tells whether what is there of a recipe is to be computed all the same. A recipe's digest is as good as drawing lots.
+func (r *Report) verifies(recipe artifacts.Digest) bool {
+	return float64(binary.BigEndian.Uint32(recipe[:])) < r.verify*(1<<32)
+}
+
+// compare computes what is there, and reports if it comes out another.
+func (r *Report) compare(ctx context.Context, part string, res artifacts.Result, compute func(context.Context) (artifacts.Content, error)) error {
+	var again artifacts.Content
+	if err := r.guard(func(*Report) (err error) {
+		again, err = compute(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	if got := artifacts.DigestOf(again.Data); got != res.Output.Digest {
+		r.Row(artifacts.Row{Part: part, Verdict: Differs, Reason: string(CodeDiffers),
+			Detail: fmt.Sprintf("recipe %s of %s has %s in the store, and comes out as %s", res.RecipeDigest.Short(), res.Recipe.Transform, res.Output.Digest.Short(), got.Short()),
+			Remedy: "if the program or the machine changed, its transform's version or identity was not raised: report it; 'cspine verify' tells whether the store is damaged"})
+	}
+	return nil
+}
+
+// why says why a recipe has to be computed.
+func (r *Report) why(ctx context.Context, part string, recipe artifacts.Recipe) (string, error) {
+	why, err := r.earlier.why(ctx, place{r.step, r.subject, part}, recipe)
+	if err != nil {
+		return why, Fatal(err)
+	}
+	return why, nil
+}
+
 // Known returns the artifact of a recipe if the store has it, and reports it then. A step that makes
-// several artifacts in one pass asks first which are missing.
+// several artifacts in one pass asks first which are missing. In a plan it reports those too; the step then ends with ErrPlanned, where
+// Planning says so.
 func (r *Report) Known(ctx context.Context, part string, recipe artifacts.Recipe) (*artifacts.Result, error) {
 	digest := recipe.Digest()
 	record, ok, err := r.Store.Lookup(ctx, digest)
 	switch {
-	case errors.Is(err, artifacts.ErrCorrupt):
-		return nil, nil
-	case err != nil:
+	case err != nil && !errors.Is(err, artifacts.ErrCorrupt):
 		return nil, Fatal(err)
-	case !ok:
+	case !ok && r.plan:
+		why, err := r.why(ctx, part, recipe)
+		r.Row(artifacts.Row{Part: part, Transform: recipe.Transform, Version: recipe.Version, Recipe: digest.String(), Why: why, Verdict: WouldRun})
+		return nil, err
+	case !ok, !r.plan && r.verifies(digest):
 		return nil, nil
 	}
 	res := &artifacts.Result{Record: record, RecipeDigest: digest, Hit: true}
@@ -140,14 +292,15 @@ func (r *Report) Known(ctx context.Context, part string, recipe artifacts.Recipe
 // found makes the row of an artifact.
 func found(part string, res artifacts.Result) artifacts.Row {
 	row := artifacts.Row{Part: part, Transform: res.Recipe.Transform, Version: res.Recipe.Version, Recipe: res.RecipeDigest.String(),
-		Digest: res.Output.Digest.String(), Hit: res.Hit, Why: "new recipe", Bytes: res.Output.Size, Stored: res.Output.Stored, Verdict: OK}
+		Digest: res.Output.Digest.String(), Hit: res.Hit, Seconds: res.Seconds, Bytes: res.Output.Size, Stored: res.Output.Stored, Verdict: OK}
 	if res.Hit {
-		row.Why = "cached"
-	} else {
-		row.Seconds = res.Seconds
+		row.Why = Cached
 	}
 	return row
 }
+
+// Planning tells whether the step is only planned.
+func (r *Report) Planning() bool { return r.plan }
 
 // Get reads an artifact that an earlier step made. One that is gone or damaged ends the study, not the run.
 func (r *Report) Get(ctx context.Context, digest string) ([]byte, error) {

@@ -121,7 +121,7 @@ func TestDoReportsHitsAndMisses(t *testing.T) {
 	}
 	for i, hit := range []bool{false, true} {
 		want := artifacts.Row{Subject: "renamed", Part: "C1", Step: "crop", Transform: "x", Version: 3, Hit: hit, Bytes: 4, Verdict: OK,
-			Recipe: recipe.Digest().String(), Digest: artifacts.DigestOf([]byte("crop")).String(), Why: map[bool]string{true: "cached", false: "new recipe"}[hit]}
+			Recipe: recipe.Digest().String(), Digest: artifacts.DigestOf([]byte("crop")).String(), Why: map[bool]string{true: "cached", false: NewSample}[hit]}
 		got := rows[i]
 		got.Seconds, got.Stored = 0, 0
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -134,5 +134,42 @@ func TestSkippedStudiesAreNoFailure(t *testing.T) {
 	rows, ok, err := run(t, func(*Report) error { return &Skip{Code: "no_mask", Detail: "none"} })
 	if ok || err != nil || len(rows) != 1 || rows[0].Verdict != Skipped {
 		t.Errorf("ok %t, error %v, rows %v", ok, err, rows)
+	}
+}
+
+func TestAVerifiedHitThatComesOutOtherwiseIsReported(t *testing.T) {
+	store := memStore(t)
+	recipe := artifacts.Recipe{Transform: "x", Version: 1}
+	made := ""
+	do := func(share float64, content string) []artifacts.Row {
+		t.Helper()
+		r := &Report{Store: store, step: "crop", subject: "1.2.3", verify: share}
+		var rows []artifacts.Row
+		ok, err := r.run(t.Context(), func(row artifacts.Row) { rows = append(rows, row) }, func(r *Report) error {
+			known, err := r.Known(t.Context(), "C1", recipe)
+			if known != nil || err != nil {
+				return err
+			}
+			_, err = r.Do(t.Context(), "C1", recipe, func(context.Context) (artifacts.Content, error) {
+				made += content
+				return artifacts.Content{Data: []byte(content)}, nil
+			})
+			return err
+		})
+		if !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		return rows
+	}
+	do(0, "a")
+	if rows := do(1, "a"); len(rows) != 1 || !rows[0].Hit || rows[0].Why != Verified {
+		t.Errorf("%+v", rows)
+	}
+	rows := do(1, "b")
+	if len(rows) != 2 || rows[0].Verdict != Differs || rows[0].Part != "C1" || rows[1].Digest != artifacts.DigestOf([]byte("a")).String() {
+		t.Errorf("%+v", rows)
+	}
+	if do(0, "c"); made != "aab" {
+		t.Errorf("computed %q", made)
 	}
 }

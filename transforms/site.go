@@ -15,7 +15,9 @@ package transforms
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/perprocess"
@@ -27,6 +29,14 @@ import (
 type Site struct {
 	Data  string
 	Store string
+	// Earlier is the key of an earlier run's manifest, and Studies how many studies this run takes. Steps that are given what they were given then
+	// hand on what they did then. Empty means that there was no run, or none that is to be believed.
+	Earlier string
+	Studies int
+	// Plan makes the steps say what they would do, and do nothing.
+	Plan bool
+	// Verify is the share of what is there already that is computed all the same, and compared.
+	Verify float64
 }
 
 // Open returns this process's connections to both places.
@@ -40,6 +50,23 @@ func (s Site) Open(ctx context.Context) (*source.Source, *artifacts.Store, error
 }
 
 var stores perprocess.Shared[*artifacts.Store]
+
+var earlier perprocess.Shared[*Earlier]
+
+// earlier returns what the process knows of the earlier run.
+func (s Site) earlier(ctx context.Context, store *artifacts.Store) (*Earlier, error) {
+	if s.Earlier == "" {
+		return nil, nil
+	}
+	return earlier.Get(fmt.Sprintf("%s\n%s\n%d", s.Store, s.Earlier, s.Studies), func() (*Earlier, error) {
+		e, err := ReadEarlier(context.WithoutCancel(ctx), store, s.Earlier, s.Studies)
+		if errors.Is(err, artifacts.ErrNotFound) || errors.Is(err, artifacts.ErrCorrupt) {
+			slog.Warn("every artifact is asked for", "because", err)
+			return nil, nil
+		}
+		return e, err
+	})
+}
 
 // SharedStore returns the process's one store for a URL, opening it at the first call.
 func SharedStore(ctx context.Context, url string) (*artifacts.Store, error) {

@@ -33,6 +33,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Location) {
 		{"Do", doRules},
 		{"SingleFlight", flightRules},
 		{"Named", namedRules},
+		{"Presence", presenceRules},
 		{"Faults", faultRules},
 	} {
 		t.Run(group.name, func(t *testing.T) {

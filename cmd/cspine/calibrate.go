@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 
@@ -32,8 +33,9 @@ write the classifier with it: 'cspine predict' then applies it to each probabili
 logit. The answers are what the trainings of a run said of the studies that each held
 out (--store, --run), or what 'cspine predict' said with this classifier alone, before
 calibration (--submission): of studies of the place where it is to be used, where
-other shares are fractured than where it learned. The order of studies stays, and with it every area under
-a ROC curve; the log loss falls.
+other shares are fractured than where it learned: those shares then answer what is not
+found, too. The order of studies stays, and with it every area under a ROC curve; the
+log loss falls.
 
   --kind temperature   one factor: more or less sure
   --kind platt         a factor and a shift: the share of fractured may be off too
@@ -95,7 +97,23 @@ func (b *calibrateFlags) run(c *cobra.Command, in, out string) error {
 	if err != nil {
 		return err
 	}
-	if file, err = onnx.WithMetadata(file, map[string]string{classify.CalibrationKey: string(text)}); err != nil {
+	set := map[string]string{classify.CalibrationKey: string(text)}
+	if b.submission != "" {
+		// What is not found there is answered by what is usual there.
+		for t, share := range score.Prevalence(rows, b.options.Normalise).P {
+			switch {
+			case !math.IsNaN(float64(share)):
+				spec.Prior[t] = float64(share)
+			case !spec.PriorKnown:
+				spec.Prior[t] = 0.5
+			}
+		}
+		if text, err = json.Marshal(spec.Prior); err != nil {
+			return err
+		}
+		set[classify.PriorKey] = string(text)
+	}
+	if file, err = onnx.WithMetadata(file, set); err != nil {
 		return fmt.Errorf("%s: %w", in, err)
 	}
 	if _, err := classify.Describe(file); err != nil {

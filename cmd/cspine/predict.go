@@ -51,13 +51,19 @@ refused or show no vertebra.`,
 		RunE:    func(c *cobra.Command, _ []string) error { return p.run(c) },
 	}
 	f := c.Flags()
-	f.StringVar(&p.classifier, "classifier", "", "an ONNX model of either type, several with commas between, or 'bundled'")
 	f.StringVar(&p.out, "out", "", "write the submission to this file, too")
 	f.StringVar(&p.details, "details", "", "write predictions.parquet to this file, too")
-	f.BoolVar(&p.flips, "flips", false, "ask the classifiers about mirror images, too")
-	f.IntVar(&p.top, "top", 0, "how many of a vertebra's 15 slices count, the most suspect ones (default all)")
+	p.addAnswers(c, "an ONNX model of either type, several with commas between, or 'bundled'")
 	p.addTo(c, "name of the run and of its predictions")
 	return c
+}
+
+// addAnswers gives a command the flags that say how it is answered.
+func (p *predictFlags) addAnswers(c *cobra.Command, classifier string) {
+	f := c.Flags()
+	f.StringVar(&p.classifier, "classifier", "", classifier)
+	f.BoolVar(&p.flips, "flips", false, "ask the classifiers about mirror images, too")
+	f.IntVar(&p.top, "top", 0, "how many of a vertebra's 15 slices count, the most suspect ones (default all)")
 }
 
 func (p *predictFlags) run(c *cobra.Command) error {
@@ -65,34 +71,12 @@ func (p *predictFlags) run(c *cobra.Command) error {
 		return err
 	}
 	ctx := c.Context()
-	cfg, err := readConfig(p.config)
-	if err != nil {
-		return usage("%w", err)
-	}
-	if c.Flags().Changed("top") {
-		cfg.Predict.Top = p.top
-	}
-	if _, err := cfg.Predict.WithDefaults(); err != nil {
-		return usage("%w", err)
-	}
-	site, store, studies, err := p.open(ctx)
+	opts, store, err := p.build(c)
 	if err != nil {
 		return err
-	}
-	classifiers, err := p.classifiers(ctx, store, cfg.Classify)
-	if err != nil {
-		return err
-	}
-	segmenter, err := p.model(ctx, store, cfg.Segment)
-	if err != nil {
-		return err
-	}
-	opts := pipelines.PredictOptions{
-		PrepareOptions: p.options(site, cfg, segmenter),
-		Classifiers:    classifiers, Predict: cfg.Predict,
 	}
 	start := time.Now()
-	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PredictSteps, len(studies), nil, func() error {
+	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PredictSteps, opts.Studies, nil, func() error {
 		return pipelines.Run(ctx, p.runner, p.beamFlags, func(s beam.Scope) error {
 			pipelines.Predict(s, opts)
 			return nil
@@ -101,6 +85,37 @@ func (p *predictFlags) run(c *cobra.Command) error {
 		return err
 	}
 	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())
+}
+
+// build opens what the pipeline needs, and says what it is to do.
+func (p *predictFlags) build(c *cobra.Command) (opts pipelines.PredictOptions, store *artifacts.Store, err error) {
+	ctx := c.Context()
+	cfg, err := readConfig(p.config)
+	if err != nil {
+		return opts, nil, usage("%w", err)
+	}
+	if c.Flags().Changed("top") {
+		cfg.Predict.Top = p.top
+	}
+	if _, err := cfg.Predict.WithDefaults(); err != nil {
+		return opts, nil, usage("%w", err)
+	}
+	site, store, err := p.open(ctx)
+	if err != nil {
+		return opts, nil, err
+	}
+	classifiers, err := p.classifiers(ctx, store, cfg.Classify)
+	if err != nil {
+		return opts, nil, err
+	}
+	segmenter, err := p.model(ctx, store, cfg.Segment)
+	if err != nil {
+		return opts, nil, err
+	}
+	return pipelines.PredictOptions{
+		PrepareOptions: p.options(site, cfg, segmenter),
+		Classifiers:    classifiers, Predict: cfg.Predict,
+	}, store, nil
 }
 
 // classifiers puts the classifiers' files into the store, and settles how they are run.
@@ -123,7 +138,7 @@ func (p *predictFlags) classifiers(ctx context.Context, store *artifacts.Store, 
 	if err != nil {
 		return e, err
 	}
-	digests, err := storeModels(ctx, store, files)
+	digests, err := p.storeModels(ctx, store, files)
 	if err != nil {
 		return e, err
 	}
@@ -164,7 +179,7 @@ func (p *predictFlags) conclude(ctx context.Context, out io.Writer, store *artif
 			return err
 		}
 	}
-	return p.report(ctx, out, store, rows, s, func() { s.print(out, p) }, s.Flagged > 0)
+	return p.report(ctx, out, store, rows, s.summary, s, func() { s.print(out, p) }, s.Flagged > 0)
 }
 
 func (s *predictSummary) print(out io.Writer, p *predictFlags) {
@@ -182,4 +197,5 @@ func (s *predictSummary) print(out io.Writer, p *predictFlags) {
 	list(out, "warnings", s.Warnings)
 	list(out, "without any vertebra", s.Empty)
 	list(out, "quarantine", s.Quarantine)
+	list(out, "not reproducible", s.Differing)
 }

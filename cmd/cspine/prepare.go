@@ -52,7 +52,7 @@ some studies went into quarantine.`,
 	return c
 }
 
-func (p *prepareFlags) check() error {
+func (p *prepareFlags) check(command string) error {
 	switch p.task {
 	case shard.Crops:
 	case shard.Segmentations:
@@ -65,46 +65,51 @@ func (p *prepareFlags) check() error {
 	default:
 		return usage("--task %q is not one of %s, %s", p.task, shard.Crops, shard.Segmentations)
 	}
-	return p.studyFlags.check("prepare")
+	return p.studyFlags.check(command)
 }
 
 func (p *prepareFlags) run(c *cobra.Command) error {
-	if err := p.check(); err != nil {
+	if err := p.check("prepare"); err != nil {
 		return err
 	}
 	ctx := c.Context()
-	cfg, err := readConfig(p.config)
-	if err != nil {
-		return usage("%w", err)
-	}
-	site, store, studies, err := p.open(ctx)
+	opts, store, err := p.build(ctx)
 	if err != nil {
 		return err
-	}
-	model, err := p.model(ctx, store, cfg.Segment)
-	if err != nil {
-		return err
-	}
-	opts := p.options(site, cfg, model)
-	opts.Shard = cfg.Shard
-	if opts.Shard.Buckets == 0 {
-		opts.Shard.Buckets = shard.Buckets(p.task, len(studies))
 	}
 	start := time.Now()
 	totals := map[string]int{"shard": opts.Shard.Buckets}
-	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PrepareSteps(p.task), len(studies), totals, func() error {
+	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PrepareSteps(p.task), opts.Studies, totals, func() error {
 		return pipelines.Run(ctx, p.runner, p.beamFlags, func(s beam.Scope) error {
-			if p.task == shard.Segmentations {
-				pipelines.PrepareSegmentation(s, opts)
-			} else {
-				pipelines.Prepare(s, opts)
-			}
+			pipelines.PrepareTask(s, p.task, opts)
 			return nil
 		})
 	}); err != nil {
 		return err
 	}
 	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())
+}
+
+// build opens what the pipeline needs, and says what it is to do.
+func (p *prepareFlags) build(ctx context.Context) (opts pipelines.PrepareOptions, store *artifacts.Store, err error) {
+	cfg, err := readConfig(p.config)
+	if err != nil {
+		return opts, nil, usage("%w", err)
+	}
+	site, store, err := p.open(ctx)
+	if err != nil {
+		return opts, nil, err
+	}
+	model, err := p.model(ctx, store, cfg.Segment)
+	if err != nil {
+		return opts, nil, err
+	}
+	opts = p.options(site, cfg, model)
+	opts.Shard = cfg.Shard
+	if opts.Shard.Buckets == 0 {
+		opts.Shard.Buckets = shard.Buckets(p.task, site.Studies)
+	}
+	return opts, store, nil
 }
 
 func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.PrepareOptions, seconds float64) error {
@@ -114,7 +119,7 @@ func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artif
 	}
 	s := summarise(rows, pipelines.PrepareSteps(p.task), seconds)
 	s.Run, s.Manifest, s.Dataset = opts.Run, manifest.Key(opts.Run, opts.ID), shard.Dir(opts.Run)
-	return p.report(ctx, out, store, rows, s, func() { s.print(out) }, s.Quarantined > 0)
+	return p.report(ctx, out, store, rows, s, s, func() { s.print(out) }, s.Quarantined > 0)
 }
 
 // readRun returns what a run did.

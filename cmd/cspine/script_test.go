@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cspine/cspine/artifacts"
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +35,7 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, "CSPINE_NATIVE_DIR="+os.Getenv("CSPINE_NATIVE_DIR"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "blank": blank},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "blank": blank, "aged": aged},
 	})
 }
 
@@ -70,4 +73,33 @@ func blank(ts *testscript.TestScript, _ bool, args []string) {
 		clear(file[at+header:])
 		ts.Check(os.WriteFile(name, file, 0o666))
 	}
+}
+
+// aged makes a store what it would be if all artifacts of a transform had been made by its version 0: aged STORE TRANSFORM.
+func aged(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	store, err := artifacts.Open(ctx, ts.MkAbs(args[0]), &artifacts.Options{MustExist: true})
+	ts.Check(err)
+	key, rows, err := latest(ctx, store, "")
+	ts.Check(err)
+	for i, row := range rows {
+		if row.Transform != args[1] {
+			continue
+		}
+		digest, err := artifacts.ParseDigest(row.Recipe)
+		ts.Check(err)
+		record, err := store.Record(ctx, digest)
+		ts.Check(err)
+		record.Recipe.Version = 0
+		_, err = store.Do(ctx, record.Recipe, func(ctx context.Context) (artifacts.Content, error) {
+			data, err := store.Get(ctx, record.Output.Digest)
+			return artifacts.Content{Data: data, Note: record.Note}, err
+		})
+		ts.Check(err)
+		ts.Check(store.RemoveRecord(ctx, digest))
+		rows[i].Version, rows[i].Recipe, rows[i].Given = 0, record.Recipe.Digest().String(), "other"
+	}
+	file, err := artifacts.WriteManifest(rows)
+	ts.Check(err)
+	ts.Check(store.PutNamed(ctx, key, file))
 }

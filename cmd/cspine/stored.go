@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,20 +29,36 @@ func openStore(ctx context.Context, location string) (*artifacts.Store, error) {
 	return artifacts.Open(ctx, location, &artifacts.Options{MustExist: true})
 }
 
-// latest returns the newest manifest of a run, or of all runs if run is empty.
-func latest(ctx context.Context, store *artifacts.Store, run string) (key string, rows []artifacts.Row, err error) {
+// manifests returns the keys of the manifests of a run, or of all runs if run is empty, the newest last. A training's are not among them: they name no
+// study.
+func manifests(ctx context.Context, store *artifacts.Store, run string) (keys []string, err error) {
 	files, err := store.ListNamed(ctx, "runs/")
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	for _, f := range files {
-		// A training's manifest names no study.
-		if !strings.HasSuffix(f.Key, ".parquet") || strings.HasSuffix(f.Key, ".train.parquet") || run != "" && path.Dir(f.Key) != manifest.Dir(run) {
-			continue
+		if strings.HasSuffix(f.Key, ".parquet") && !strings.HasSuffix(f.Key, ".train.parquet") && (run == "" || path.Dir(f.Key) == manifest.Dir(run)) {
+			keys = append(keys, f.Key)
 		}
-		if path.Base(f.Key) > path.Base(key) || key == "" {
-			key = f.Key
-		}
+	}
+	slices.SortStableFunc(keys, func(a, b string) int { return cmp.Compare(path.Base(a), path.Base(b)) })
+	return keys, nil
+}
+
+// newest returns the key of the newest manifest of a run, or of all runs if run is empty; "" if there is none.
+func newest(ctx context.Context, store *artifacts.Store, run string) (key string, err error) {
+	keys, err := manifests(ctx, store, run)
+	if len(keys) == 0 || err != nil {
+		return "", err
+	}
+	return keys[len(keys)-1], nil
+}
+
+// latest returns the newest manifest of a run, or of all runs if run is empty.
+func latest(ctx context.Context, store *artifacts.Store, run string) (key string, rows []artifacts.Row, err error) {
+	key, err = newest(ctx, store, run)
+	if err != nil {
+		return "", nil, err
 	}
 	if key == "" {
 		if run != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/crop"
 	"github.com/cspine/cspine/transforms/ingest"
 	"github.com/cspine/cspine/transforms/segment"
 )
@@ -22,13 +24,26 @@ import (
 type studyFlags struct {
 	data, store, segmenter, engine, precision, name, runner, config, pictures string
 
+	keepCrops string
+	verify    float64
 	only      []string
 	beamFlags []string
 	json      bool
+	plan      bool // say what would be done
 }
 
 // addTo gives a command the flags. run says what --run names.
 func (p *studyFlags) addTo(c *cobra.Command, run string) {
+	p.addInputs(c, run)
+	f := c.Flags()
+	f.StringVar(&p.runner, "runner", pipelines.Embedded, "engine: prism (embedded), flink, dataflow or direct")
+	f.StringVar(&p.pictures, "pictures", "", "write a PNG of each study's volume, mask and crops to this folder")
+	f.Float64Var(&p.verify, "verify-cache", 0, "compute this share of what is there already all the same, such as 0.01, and compare")
+	f.StringArrayVar(&p.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
+}
+
+// addInputs gives a command the flags that say what is made of what.
+func (p *studyFlags) addInputs(c *cobra.Command, run string) {
 	f := c.Flags()
 	f.StringVar(&p.data, "data", "", "folder or bucket URL of the studies")
 	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
@@ -36,11 +51,9 @@ func (p *studyFlags) addTo(c *cobra.Command, run string) {
 	f.StringVar(&p.engine, "engine", "", "that runs the models: one of "+strings.Join(engines.Names(engines.Inference), ", ")+" (default auto)")
 	f.StringVar(&p.precision, "precision", "", "of the models' arithmetic: f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
 	f.StringVar(&p.name, "run", "", run)
-	f.StringVar(&p.runner, "runner", "prism", "engine: prism (embedded), flink, dataflow or direct")
 	f.StringVar(&p.config, "config", "", "parameters, as TOML (see docs/operations.md)")
-	f.StringVar(&p.pictures, "pictures", "", "write a PNG of each study's volume, mask and crops to this folder")
+	f.StringVar(&p.keepCrops, "keep-crops", "", "keep the last run's crop of a vertebra while its new mask agrees with the crop's own: dice=0.99,box=1mm (default: while it is equal)")
 	f.StringSliceVar(&p.only, "study", nil, "only these studies (folder names)")
-	f.StringArrayVar(&p.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
 	f.BoolVar(&p.json, "json", false, "write the summary as JSON, no progress")
 }
 
@@ -70,46 +83,74 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 	if p.engine != "" && !slices.Contains(engines.Names(engines.Inference), p.engine) {
 		return usage("--engine %q is not one of %s", p.engine, strings.Join(engines.Names(engines.Inference), ", "))
 	}
+	if !(p.verify >= 0 && p.verify <= 1) {
+		return usage("--verify-cache %g is no share: it lies between 0 and 1", p.verify)
+	}
+	if _, err := p.keep(); err != nil {
+		return usage("--keep-crops %w", err)
+	}
 	if !slices.Contains(pipelines.Runners, p.runner) {
 		return usage("--runner %q is not one of %v", p.runner, pipelines.Runners)
 	}
 	return nil
 }
 
-// open opens both places, and lists the folders of the studies that are asked for.
-func (p *studyFlags) open(ctx context.Context) (site transforms.Site, store *artifacts.Store, studies []string, err error) {
-	site = transforms.Site{Data: absolute(p.data), Store: absolute(p.store)}
+// open opens both places, and counts the studies that are asked for.
+func (p *studyFlags) open(ctx context.Context) (site transforms.Site, store *artifacts.Store, err error) {
+	site = transforms.Site{Data: absolute(p.data), Store: absolute(p.store), Plan: p.plan, Verify: p.verify}
 	data, store, err := site.Open(ctx)
 	if err != nil {
-		return site, nil, nil, err
+		return site, nil, err
 	}
 	all, err := ingest.Studies(ctx, data)
 	if err != nil {
-		return site, nil, nil, err
+		return site, nil, err
 	}
-	studies = ingest.Select(all, p.only)
-	if len(studies) == 0 {
-		return site, nil, nil, usage("--study %v: %s has %d studies, none of these", p.only, data, len(all))
+	site.Studies = len(ingest.Select(all, p.only))
+	if site.Studies == 0 {
+		return site, nil, usage("--study %v: %s has %d studies, none of these", p.only, data, len(all))
 	}
-	return site, store, studies, nil
+	site.Earlier, err = earlierRun(ctx, store, p.name)
+	return site, store, err
+}
+
+// earlierRun returns the key of the manifest that a run goes on from: the newest of its name, else the newest of all.
+func earlierRun(ctx context.Context, store *artifacts.Store, run string) (string, error) {
+	key, err := newest(ctx, store, run)
+	if key != "" || err != nil {
+		return key, err
+	}
+	return newest(ctx, store, "")
+}
+
+// keep is what --keep-crops says.
+func (p *studyFlags) keep() (crop.Keep, error) {
+	if p.keepCrops == "" {
+		return crop.Keep{}, nil
+	}
+	return crop.ParseKeep(p.keepCrops)
 }
 
 // options are those of a run begun now, as far as to the boxes.
 func (p *studyFlags) options(site transforms.Site, cfg config, segmenter segment.Model) pipelines.PrepareOptions {
-	return pipelines.PrepareOptions{Site: site, Run: p.name, ID: runID(), Only: p.only, Ingest: cfg.Ingest, Resample: cfg.Resample, Model: segmenter, Boxes: cfg.Boxes}
+	keep, _ := p.keep() // check has read it
+	return pipelines.PrepareOptions{Site: site, Run: p.name, ID: runID(), Only: p.only, Ingest: cfg.Ingest, Resample: cfg.Resample, Model: segmenter, Boxes: cfg.Boxes, Keep: keep}
 }
 
-// report says what a run did, by print or as JSON, and draws the pictures. incomplete makes the command end with its own status.
-func (p *studyFlags) report(ctx context.Context, out io.Writer, store *artifacts.Store, rows []artifacts.Row, summary any, print func(), incomplete bool) error {
+// report says what a run did, by print or as the JSON of all, and draws the pictures. incomplete makes the command end with its own status.
+func (p *studyFlags) report(ctx context.Context, out io.Writer, store *artifacts.Store, rows []artifacts.Row, s *summary, all any, print func(), incomplete bool) error {
 	if !p.json {
 		print()
-	} else if err := writeJSON(out, summary); err != nil {
+	} else if err := writeJSON(out, all); err != nil {
 		return err
 	}
 	if p.pictures != "" {
 		if err := writePictures(ctx, store, rows, p.pictures, out); err != nil {
 			return err
 		}
+	}
+	if n := len(s.Differing); n > 0 {
+		return fmt.Errorf("%s came out other than what the store has: see 'not reproducible'", plural(n, "artifact", "artifacts"))
 	}
 	if incomplete {
 		return &exitError{code: exitQuarantine}
@@ -132,15 +173,18 @@ func (p *studyFlags) model(ctx context.Context, store *artifacts.Store, m segmen
 	if err != nil {
 		return m, err
 	}
-	m.Digests, err = storeModels(ctx, store, files)
+	m.Digests, err = p.storeModels(ctx, store, files)
 	return m, err
 }
 
-// storeModels puts models into the store and returns their digests.
-func storeModels(ctx context.Context, store *artifacts.Store, files [][]byte) (digests []string, err error) {
+// storeModels puts models into the store, unless nothing is to be done, and returns their digests.
+func (p *studyFlags) storeModels(ctx context.Context, store *artifacts.Store, files [][]byte) (digests []string, err error) {
 	for _, file := range files {
 		digest := artifacts.DigestOf(file)
 		digests = append(digests, digest.String())
+		if p.plan {
+			continue
+		}
 		if _, err := store.Stat(ctx, digest); err == nil {
 			continue // packing a model takes longer than asking
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/crop"
 )
 
 // summary is what a run did.
@@ -21,6 +22,7 @@ type summary struct {
 	Quarantined int           `json:"quarantined"`
 	Crops       int           `json:"crops"`
 	Volumes     int           `json:"labelled_volumes"`
+	Kept        int           `json:"crops_kept"` // although their masks changed
 	NotFound    int           `json:"vertebrae_not_found"`
 	Hits        int           `json:"hits"`
 	Misses      int           `json:"misses"`
@@ -33,6 +35,7 @@ type summary struct {
 	Steps       []stepSummary `json:"steps"`
 	Quarantine  []refused     `json:"quarantine"`
 	Warnings    []refused     `json:"warnings"`
+	Differing   []refused     `json:"not_reproducible,omitempty"`
 	// Empty are the studies in which a prediction found no vertebra.
 	Empty []refused `json:"no_vertebra,omitempty"`
 }
@@ -75,6 +78,9 @@ func summarise(rows []artifacts.Row, names []string, seconds float64) *summary {
 			s.Quarantined++
 			s.Quarantine = append(s.Quarantine, entry)
 			continue
+		case transforms.Differs:
+			s.Differing = append(s.Differing, entry)
+			continue
 		case transforms.Warned:
 			s.Warnings = append(s.Warnings, entry)
 			continue
@@ -96,6 +102,9 @@ func summarise(rows []artifacts.Row, names []string, seconds float64) *summary {
 		switch row.Step {
 		case "crop":
 			s.Crops++
+			if row.Transform == crop.KeptTransform {
+				s.Kept++
+			}
 		case "labelmap":
 			s.Volumes++
 		}
@@ -134,6 +143,9 @@ func (s *summary) print(out io.Writer) {
 	if s.Volumes > 0 {
 		made = fmt.Sprintf("%d volumes with label maps", s.Volumes)
 	}
+	if s.Kept > 0 {
+		made += fmt.Sprintf(", %d kept", s.Kept)
+	}
 	fmt.Fprintf(out, "\n%d studies: %d done, %d skipped, %d in quarantine; %s\n", s.Studies, s.Done, s.Skipped, s.Quarantined, made)
 	s.printWork(out)
 	if s.Crops+s.Volumes == 0 {
@@ -146,6 +158,7 @@ func (s *summary) print(out io.Writer) {
 	}
 	list(out, "warnings", s.Warnings)
 	list(out, "quarantine", s.Quarantine)
+	list(out, "not reproducible", s.Differing)
 }
 
 // printWork says what was computed, and how long that took.

@@ -52,6 +52,14 @@ func (m Affine) Apply(a, b, c float64) [3]float64 {
 	return out
 }
 
+// SpacingMM returns the distance in mm between neighbours along each of the three axes.
+func (m Affine) SpacingMM() (mm [3]float64) {
+	for axis := range mm {
+		mm[axis] = math.Sqrt(m[0][axis]*m[0][axis] + m[1][axis]*m[1][axis] + m[2][axis]*m[2][axis])
+	}
+	return mm
+}
+
 // FlipLPS converts an affine whose world is RAS into one whose world is LPS, and back: both differ in
 // the sign of x and y.
 func (m Affine) FlipLPS() Affine {

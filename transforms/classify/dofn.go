@@ -44,33 +44,39 @@ type DoFn struct {
 
 // ProcessElement emits the study with the classifiers' answers.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Vertebrae, emit func(transforms.Classified), outcome func(artifacts.Row)) error {
-	store, err := transforms.SharedStore(ctx, f.Store)
-	if err != nil {
-		return err
-	}
 	engine, err := engines.Find(f.Ensemble.Engine, engines.Inference)
 	if err != nil {
 		return err
 	}
 	var logits []string
-	ok, err := transforms.Run(ctx, store, "classify", study.UID, outcome, func(r *transforms.Report) error {
+	ok, err := f.Run(ctx, "classify", study.UID, &study.Pending, outcome, func(r *transforms.Report) error {
 		p := &pass{DoFn: f, engine: engine, r: r, study: study}
 		all, err := p.questions()
 		if err != nil {
 			return err
 		}
-		if err := p.answer(ctx, all); err != nil {
-			return err
-		}
-		for _, q := range all {
-			logits = append(logits, q.digest())
-		}
-		return nil
+		return r.Once(ctx, asked(all), &logits, func() error {
+			if err := p.answer(ctx, all); err != nil {
+				return err
+			}
+			for _, q := range all {
+				logits = append(logits, q.digest())
+			}
+			return nil
+		})
 	})
 	if ok {
-		emit(transforms.Classified{Study: study, Logits: logits})
+		emit(transforms.Classified{Study: study, Logits: logits, Pending: study.Pending})
 	}
 	return err
+}
+
+// asked is what the answers follow from.
+func asked(all []*question) (recipes []artifacts.Digest) {
+	for _, q := range all {
+		recipes = append(recipes, q.recipe.Digest())
+	}
+	return recipes
 }
 
 // pass is one study on its way through the classifiers.
@@ -191,6 +197,9 @@ func (p *pass) answer(ctx context.Context, all []*question) error {
 	open := slices.DeleteFunc(slices.Clone(all), func(q *question) bool { return !q.seen || q.answer != nil })
 	if len(open) == 0 {
 		return nil
+	}
+	if p.r.Planning() {
+		return transforms.ErrPlanned
 	}
 	if err := atOnce.Acquire(ctx, 1); err != nil {
 		return err

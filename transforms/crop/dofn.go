@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/planezstd"
+	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/decode"
@@ -50,35 +52,18 @@ func ParseLocated(content []byte) ([]Located, error) {
 
 // ProcessElement emits the study with its boxes.
 func (f *BoxesFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
-	_, store, err := f.Open(ctx)
-	if err != nil {
-		return err
-	}
-	ok, err := transforms.Run(ctx, store, "boxes", study.Name(), outcome, func(r *transforms.Report) error {
+	ok, err := f.Run(ctx, "boxes", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
 		mask, err := artifacts.ParseDigest(study.Mask)
 		if err != nil {
 			return err
 		}
 		recipe := artifacts.Recipe{Transform: "boxes", Version: Version, Params: f.Options.params(),
 			Inputs: []artifacts.Input{{Name: "mask", Digest: mask}}}
-		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-			mask, err := r.Tensor(ctx, study.Mask)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			var found []Located
-			for _, v := range Boxes(mask, f.Options) {
-				entry := Located{Verdict: v}
-				if v.Found {
-					entry.Patch = artifacts.DigestOf(Patch(mask, v.Box).Bytes())
-				}
-				found = append(found, entry)
-			}
-			data, err := json.Marshal(found)
-			return artifacts.Content{Data: data}, err
+		return r.Once(ctx, []any{study, recipe.Digest()}, &study, func() error {
+			res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) { return f.locate(ctx, r, study.Mask) })
+			study.Boxes = res.Output.Digest.String()
+			return err
 		})
-		study.Boxes = res.Output.Digest.String()
-		return err
 	})
 	if ok {
 		emit(study)
@@ -86,11 +71,30 @@ func (f *BoxesFn) ProcessElement(ctx context.Context, study transforms.Study, em
 	return err
 }
 
+// locate makes a study's boxes.
+func (f *BoxesFn) locate(ctx context.Context, r *transforms.Report, digest string) (artifacts.Content, error) {
+	mask, err := r.Tensor(ctx, digest)
+	if err != nil {
+		return artifacts.Content{}, err
+	}
+	var found []Located
+	for _, v := range Boxes(mask, f.Options) {
+		entry := Located{Verdict: v}
+		if v.Found {
+			entry.Patch = artifacts.DigestOf(Patch(mask, v.Box).Bytes())
+		}
+		found = append(found, entry)
+	}
+	data, err := json.Marshal(found)
+	return artifacts.Content{Data: data}, err
+}
+
 // DoFn cuts the vertebrae out of each study.
 type DoFn struct {
 	transforms.Site
 	// Buckets is the number of shards.
 	Buckets int
+	Keep    Keep
 }
 
 // one is a vertebra on its way through cutStudy.
@@ -102,9 +106,9 @@ type one struct {
 
 // ProcessElement emits a sample for every level of the study, keyed by its shard.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(int, transforms.Sample), outcome func(artifacts.Row)) error {
-	samples, ok, err := cutStudy(ctx, f.Site, study, outcome)
+	samples, ok, err := cutStudy(ctx, f.Site, f.Keep, &study, outcome)
 	if ok {
-		bucket := shard.Bucket(study.UID, f.Buckets)
+		bucket := shard.Bucket(study.Key(), f.Buckets)
 		for _, s := range samples {
 			emit(bucket, s)
 		}
@@ -113,51 +117,77 @@ func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit 
 }
 
 // StudyFn cuts the vertebrae out of each study, and keeps them together.
-type StudyFn struct{ transforms.Site }
+type StudyFn struct {
+	transforms.Site
+	Keep Keep
+}
 
 // ProcessElement emits the study with its samples.
 func (f *StudyFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Vertebrae), outcome func(artifacts.Row)) error {
-	samples, ok, err := cutStudy(ctx, f.Site, study, outcome)
+	samples, ok, err := cutStudy(ctx, f.Site, f.Keep, &study, outcome)
 	if ok {
-		emit(transforms.Vertebrae{Folder: study.Folder, UID: study.UID, Samples: samples})
+		emit(transforms.Vertebrae{Folder: study.Folder, UID: study.Key(), Samples: samples, Pending: study.Pending})
 	}
 	return err
 }
 
 // cutStudy makes or finds a study's crops, and returns a sample for every level.
-func cutStudy(ctx context.Context, site transforms.Site, study transforms.Study, outcome func(artifacts.Row)) (samples []transforms.Sample, ok bool, err error) {
-	data, store, err := site.Open(ctx)
+func cutStudy(ctx context.Context, site transforms.Site, keep Keep, study *transforms.Study, outcome func(artifacts.Row)) (samples []transforms.Sample, ok bool, err error) {
+	data, err := source.Shared(ctx, site.Data)
 	if err != nil {
 		return nil, false, err
 	}
-	ok, err = transforms.Run(ctx, store, "crop", study.Name(), outcome, func(r *transforms.Report) error {
-		index, err := ingest.Read(ctx, r, study.Index)
-		if err != nil {
+	ok, err = site.Run(ctx, "crop", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
+		return r.Once(ctx, []any{study, Version, decode.Version, keep, KeepVersion}, &samples, func() (err error) {
+			samples, err = cutSamples(ctx, r, data, keep, *study)
 			return err
-		}
-		levels, err := levels(ctx, r, study, index)
-		if err != nil {
-			return err
-		}
-		if err := cut(ctx, r, study, decode.NewReader(data, index), len(index.Slices), levels); err != nil {
-			return err
-		}
-		for _, l := range levels {
-			s := transforms.Sample{Folder: study.Folder, UID: study.UID, Level: l.Level, Found: l.Found,
-				Mask: study.Mask, Segmenter: study.Segmenter}
-			if l.Found {
-				s.Crop = l.result.Output.Digest.String()
-				s.Box = []int{l.Box.Row[0], l.Box.Row[1], l.Box.Column[0], l.Box.Column[1], l.Box.Slice[0], l.Box.Slice[1]}
-				s.SourceBox = SourceBox(l.Box, index.Rows, index.Columns, len(index.Slices))
-				for _, p := range Positions(l.Box, len(index.Slices)) {
-					s.ZPositions = append(s.ZPositions, p.Slice)
-				}
-			}
-			samples = append(samples, s)
-		}
-		return nil
+		})
 	})
+	if study.Pending {
+		samples = nil
+		for level := range volume.Levels {
+			samples = append(samples, transforms.Sample{Folder: study.Folder, UID: study.UID, Level: level, Pending: true})
+		}
+	}
 	return samples, ok, err
+}
+
+func cutSamples(ctx context.Context, r *transforms.Report, data *source.Source, keep Keep, study transforms.Study) (samples []transforms.Sample, err error) {
+	index, err := ingest.Read(ctx, r, study.Index)
+	if err != nil {
+		return nil, err
+	}
+	levels, err := levels(ctx, r, study, index)
+	if err != nil {
+		return nil, err
+	}
+	k := keeping{Keep: keep, r: r, study: study, index: index}
+	stay, err := k.kept(ctx, levels)
+	if err != nil {
+		return nil, err
+	}
+	others := slices.DeleteFunc(slices.Clone(levels), func(l *one) bool { _, ok := stay[l.Level]; return ok })
+	if err := cut(ctx, r, study, decode.NewReader(data, index), len(index.Slices), others); err != nil {
+		return nil, err
+	}
+	for _, l := range levels {
+		if kept, ok := stay[l.Level]; ok {
+			samples = append(samples, kept)
+			continue
+		}
+		s := transforms.Sample{Folder: study.Folder, UID: study.UID, Index: study.Index, Level: l.Level, Found: l.Found,
+			Mask: study.Mask, Segmenter: study.Segmenter}
+		if l.Found {
+			s.Crop = l.result.Output.Digest.String()
+			s.Box = boxNumbers(l.Box)
+			s.SourceBox = SourceBox(l.Box, index.Rows, index.Columns, len(index.Slices))
+			for _, p := range Positions(l.Box, len(index.Slices)) {
+				s.ZPositions = append(s.ZPositions, p.Slice)
+			}
+		}
+		samples = append(samples, s)
+	}
+	return samples, nil
 }
 
 // levels reads the study's boxes and says what each crop would be made of.
@@ -233,6 +263,9 @@ func cut(ctx context.Context, r *transforms.Report, study transforms.Study, slic
 	}
 	if len(missing) == 0 {
 		return nil
+	}
+	if r.Planning() {
+		return transforms.ErrPlanned
 	}
 	mask, err := r.Tensor(ctx, study.Mask)
 	if err != nil {

@@ -105,49 +105,58 @@ type IndexFn struct {
 
 // ProcessElement emits the study with its index.
 func (f *IndexFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
-	data, store, err := f.Open(ctx)
+	data, err := source.Shared(ctx, f.Data)
 	if err != nil {
 		return err
 	}
-	ok, err := transforms.Run(ctx, store, "index", study.Name(), outcome, func(r *transforms.Report) error {
+	ok, err := f.Run(ctx, "index", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
 		objects, err := listing(ctx, data, study.Folder)
 		if err != nil {
 			return err
 		}
-		res, err := r.Do(ctx, "", f.recipe(study.Folder, objects), func(ctx context.Context) (artifacts.Content, error) {
-			files, err := headers(ctx, data, study.Folder, objects)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			x, err := Build(study.Folder, files, f.Options)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			content, err := x.Marshal()
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			note, err := json.Marshal(summary{x.StudyUID, x.warnings()})
-			return artifacts.Content{Data: content, Note: note}, err
+		recipe := f.recipe(study.Folder, objects)
+		err = r.Once(ctx, recipe.Digest(), &study, func() error {
+			return f.index(ctx, r, data, &study, recipe, objects)
 		})
-		if err != nil {
-			return err
-		}
-		var s summary
-		if err := json.Unmarshal(res.Note, &s); err != nil {
-			return fmt.Errorf("ingest: note of the index: %w", err)
-		}
-		study.UID, study.Index = s.UID, res.Output.Digest.String()
 		r.Rename(study.Name())
-		if s.Warnings != "" {
-			r.Row(artifacts.Row{Verdict: transforms.Warned, Hit: true, Reason: "warnings", Detail: s.Warnings})
-		}
-		return nil
+		return err
 	})
 	if ok {
 		emit(study)
 	}
 	return err
+}
+
+// index makes or finds a study's index.
+func (f *IndexFn) index(ctx context.Context, r *transforms.Report, data *source.Source, study *transforms.Study, recipe artifacts.Recipe, objects []source.Object) error {
+	res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+		files, err := headers(ctx, data, study.Folder, objects)
+		if err != nil {
+			return artifacts.Content{}, err
+		}
+		x, err := Build(study.Folder, files, f.Options)
+		if err != nil {
+			return artifacts.Content{}, err
+		}
+		content, err := x.Marshal()
+		if err != nil {
+			return artifacts.Content{}, err
+		}
+		note, err := json.Marshal(summary{x.StudyUID, x.warnings()})
+		return artifacts.Content{Data: content, Note: note}, err
+	})
+	if err != nil {
+		return err
+	}
+	var s summary
+	if err := json.Unmarshal(res.Note, &s); err != nil {
+		return fmt.Errorf("ingest: note of the index: %w", err)
+	}
+	study.UID, study.Index = s.UID, res.Output.Digest.String()
+	if s.Warnings != "" {
+		r.Row(artifacts.Row{Verdict: transforms.Warned, Hit: true, Reason: "warnings", Detail: s.Warnings})
+	}
+	return nil
 }
 
 // summary is what the run must know of an index without reading it.

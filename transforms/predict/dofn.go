@@ -45,43 +45,44 @@ type VerdictFn struct {
 
 // ProcessElement emits the study with its verdict.
 func (f *VerdictFn) ProcessElement(ctx context.Context, c transforms.Classified, emit func(int, transforms.Answered), outcome func(artifacts.Row)) error {
-	store, err := transforms.SharedStore(ctx, f.Store)
-	if err != nil {
-		return err
-	}
-	study := transforms.Answered{Folder: c.Study.Folder, UID: c.Study.UID}
-	ok, err := transforms.Run(ctx, store, "verdict", study.UID, outcome, func(r *transforms.Report) error {
+	study := transforms.Answered{Folder: c.Study.Folder, UID: c.Study.UID, Pending: c.Pending}
+	ok, err := f.Run(ctx, "verdict", study.UID, &study.Pending, outcome, func(r *transforms.Report) error {
 		recipe, err := f.recipe(c)
 		if err != nil {
 			return err
 		}
-		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-			said, err := f.said(ctx, r, c)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			v, err := Study(said, f.Options)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			data, err := json.Marshal(paper(v, c.Study.Samples))
-			return artifacts.Content{Data: data}, err
-		})
-		if err != nil {
-			return err
-		}
-		study.Verdict = res.Output.Digest.String()
-		if !slices.ContainsFunc(c.Study.Samples, func(s transforms.Sample) bool { return s.Found }) {
-			r.Row(artifacts.Row{Verdict: transforms.NotFound, Hit: true, Reason: string(NoVertebra),
-				Detail: "no cervical vertebra was found: the study is answered by the priors",
-				Remedy: "look at it with --pictures; a neck in it asks for a better segmenter"})
-		}
-		return nil
+		return r.Once(ctx, []any{study, recipe.Digest()}, &study, func() error { return f.judge(ctx, r, c, recipe, &study) })
 	})
 	if ok {
 		emit(0, study)
 	}
 	return err
+}
+
+// judge makes or finds a study's verdict.
+func (f *VerdictFn) judge(ctx context.Context, r *transforms.Report, c transforms.Classified, recipe artifacts.Recipe, study *transforms.Answered) error {
+	res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+		said, err := f.said(ctx, r, c)
+		if err != nil {
+			return artifacts.Content{}, err
+		}
+		v, err := Study(said, f.Options)
+		if err != nil {
+			return artifacts.Content{}, err
+		}
+		data, err := json.Marshal(paper(v, c.Study.Samples))
+		return artifacts.Content{Data: data}, err
+	})
+	if err != nil {
+		return err
+	}
+	study.Verdict = res.Output.Digest.String()
+	if !slices.ContainsFunc(c.Study.Samples, func(s transforms.Sample) bool { return s.Found }) {
+		r.Row(artifacts.Row{Verdict: transforms.NotFound, Hit: true, Reason: string(NoVertebra),
+			Detail: "no cervical vertebra was found: the study is answered by the priors",
+			Remedy: "look at it with --pictures; a neck in it asks for a better segmenter"})
+	}
+	return nil
 }
 
 func (f *VerdictFn) recipe(c transforms.Classified) (artifacts.Recipe, error) {

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/decode"
@@ -37,37 +38,43 @@ func (f *DoFn) options() Options {
 
 // ProcessElement emits the study with its volume.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
-	data, store, err := f.Open(ctx)
+	data, err := source.Shared(ctx, f.Data)
 	if err != nil {
 		return err
 	}
-	ok, err := transforms.Run(ctx, store, "resample", study.Name(), outcome, func(r *transforms.Report) error {
-		index, err := ingest.Read(ctx, r, study.Index)
-		if err != nil {
-			return err
-		}
-		recipe, err := f.recipe(index)
-		if err != nil {
-			return err
-		}
-		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-			slices := decode.NewReader(data, index)
-			get := func(ctx context.Context, i int) (volume.Slice, Rescale, error) {
-				s, err := slices.Slice(ctx, i)
-				return s, Rescale{Slope: index.Slices[i].Slope, Intercept: index.Slices[i].Intercept}, err
-			}
-			v, err := Volume(ctx, len(index.Slices), get, f.options())
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			return artifacts.Content{Data: v.Bytes()}, nil
-		})
-		study.Volume = res.Output.Digest.String()
-		return err
+	ok, err := f.Run(ctx, "resample", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
+		given := []any{study, Version, decode.Version, f.Filter, f.Values, f.Size}
+		return r.Once(ctx, given, &study, func() error { return f.volume(ctx, r, data, &study) })
 	})
 	if ok {
 		emit(study)
 	}
+	return err
+}
+
+// volume makes or finds a study's volume.
+func (f *DoFn) volume(ctx context.Context, r *transforms.Report, data *source.Source, study *transforms.Study) error {
+	index, err := ingest.Read(ctx, r, study.Index)
+	if err != nil {
+		return err
+	}
+	recipe, err := f.recipe(index)
+	if err != nil {
+		return err
+	}
+	res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+		slices := decode.NewReader(data, index)
+		get := func(ctx context.Context, i int) (volume.Slice, Rescale, error) {
+			s, err := slices.Slice(ctx, i)
+			return s, Rescale{Slope: index.Slices[i].Slope, Intercept: index.Slices[i].Intercept}, err
+		}
+		v, err := Volume(ctx, len(index.Slices), get, f.options())
+		if err != nil {
+			return artifacts.Content{}, err
+		}
+		return artifacts.Content{Data: v.Bytes()}, nil
+	})
+	study.Volume = res.Output.Digest.String()
 	return err
 }
 

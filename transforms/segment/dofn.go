@@ -110,45 +110,46 @@ type DoFn struct {
 
 // ProcessElement emits the study with its mask.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
-	_, store, err := f.Open(ctx)
-	if err != nil {
-		return err
-	}
 	engine, err := engines.Find(f.Model.Engine, engines.Inference)
 	if err != nil {
 		return err
 	}
-	ok, err := transforms.Run(ctx, store, "segment", study.Name(), outcome, func(r *transforms.Report) error {
+	ok, err := f.Run(ctx, "segment", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
 		recipe, err := f.recipe(study, engine)
 		if err != nil {
 			return err
 		}
-		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-			// A model that can't be compiled is every study's trouble.
-			nets, err := f.networks(ctx, r, engine)
-			if err != nil {
-				return artifacts.Content{}, transforms.Fatal(fmt.Errorf("segmenter: %w", err))
-			}
-			vol, err := r.Tensor(ctx, study.Volume)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			mask, err := Infer(ctx, nets, vol)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			return artifacts.Content{Data: mask.Bytes()}, nil
-		})
-		if err != nil {
-			return err
-		}
-		study.Mask = res.Output.Digest.String()
-		study.Segmenter, err = f.Model.Digest()
-		return err
+		return r.Once(ctx, []any{study, recipe.Digest()}, &study, func() error { return f.mask(ctx, r, &study, recipe, engine) })
 	})
 	if ok {
 		emit(study)
 	}
+	return err
+}
+
+// mask makes or finds a study's mask.
+func (f *DoFn) mask(ctx context.Context, r *transforms.Report, study *transforms.Study, recipe artifacts.Recipe, engine models.Engine) error {
+	res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+		// A model that can't be compiled is every study's trouble.
+		nets, err := f.networks(ctx, r, engine)
+		if err != nil {
+			return artifacts.Content{}, transforms.Fatal(fmt.Errorf("segmenter: %w", err))
+		}
+		vol, err := r.Tensor(ctx, study.Volume)
+		if err != nil {
+			return artifacts.Content{}, err
+		}
+		mask, err := Infer(ctx, nets, vol)
+		if err != nil {
+			return artifacts.Content{}, err
+		}
+		return artifacts.Content{Data: mask.Bytes()}, nil
+	})
+	if err != nil {
+		return err
+	}
+	study.Mask = res.Output.Digest.String()
+	study.Segmenter, err = f.Model.Digest()
 	return err
 }
 
@@ -211,40 +212,45 @@ func NewLabelsFn(site transforms.Site, o resample.Options) *LabelsFn {
 
 // ProcessElement emits the study with its mask.
 func (f *LabelsFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
-	data, store, err := f.Open(ctx)
+	data, err := source.Shared(ctx, f.Data)
 	if err != nil {
 		return err
 	}
-	ok, err := transforms.Run(ctx, store, "segment", study.Name(), outcome, func(r *transforms.Report) error {
+	ok, err := f.Run(ctx, "segment", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
 		file, err := findLabels(ctx, data, study)
 		if err != nil {
 			return err
 		}
-		index, err := ingest.Read(ctx, r, study.Index)
-		if err != nil {
-			return err
-		}
-		var planes []SlicePlane
-		for _, i := range resample.Pick(len(index.Slices), f.Size) {
-			planes = append(planes, SlicePlane{Affine: index.Affine(i)})
-		}
-		recipe, err := f.recipe(file, planes, index)
-		if err != nil {
-			return err
-		}
-		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-			return f.compute(ctx, data, file, planes, index)
-		})
-		if err != nil {
-			return err
-		}
-		study.Mask, study.Segmenter = res.Output.Digest.String(), identity(file).String()
-		return warnOfGaps(r, res)
+		return r.Once(ctx, []any{study, Version, f.Size, file}, &study, func() error { return f.mask(ctx, r, data, &study, file) })
 	})
 	if ok {
 		emit(study)
 	}
 	return err
+}
+
+// mask makes or finds a study's mask.
+func (f *LabelsFn) mask(ctx context.Context, r *transforms.Report, data *source.Source, study *transforms.Study, file source.Object) error {
+	index, err := ingest.Read(ctx, r, study.Index)
+	if err != nil {
+		return err
+	}
+	var planes []SlicePlane
+	for _, i := range resample.Pick(len(index.Slices), f.Size) {
+		planes = append(planes, SlicePlane{Affine: index.Affine(i)})
+	}
+	recipe, err := f.recipe(file, planes, index)
+	if err != nil {
+		return err
+	}
+	res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+		return f.compute(ctx, data, file, planes, index)
+	})
+	if err != nil {
+		return err
+	}
+	study.Mask, study.Segmenter = res.Output.Digest.String(), identity(file).String()
+	return warnOfGaps(r, res)
 }
 
 // warnOfGaps reports a label image that leaves part of the slices uncovered.

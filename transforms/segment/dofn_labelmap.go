@@ -29,48 +29,50 @@ type LabelMapFn struct {
 
 // ProcessElement emits the study with its label map, by its shard.
 func (f *LabelMapFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(int, transforms.Labelled), outcome func(artifacts.Row)) error {
-	store, err := transforms.SharedStore(ctx, f.Store)
+	out := transforms.Labelled{Folder: study.Folder, UID: study.UID, Volume: study.Volume, Segmenter: study.Segmenter}
+	ok, err := f.Run(ctx, "labelmap", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
+		return r.Once(ctx, []any{study, Version}, &out, func() error { return f.labelled(ctx, r, study, &out) })
+	})
+	if ok {
+		out.Pending = study.Pending
+		emit(shard.Bucket(study.Key(), f.Buckets), out)
+	}
+	return err
+}
+
+// labelled makes or finds a study's label map.
+func (f *LabelMapFn) labelled(ctx context.Context, r *transforms.Report, study transforms.Study, out *transforms.Labelled) error {
+	mask, err := artifacts.ParseDigest(study.Mask)
 	if err != nil {
 		return err
 	}
-	out := transforms.Labelled{Folder: study.Folder, UID: study.UID, Volume: study.Volume, Segmenter: study.Segmenter}
-	ok, err := transforms.Run(ctx, store, "labelmap", study.Name(), outcome, func(r *transforms.Report) error {
-		mask, err := artifacts.ParseDigest(study.Mask)
+	recipe := artifacts.Recipe{Transform: "labelmap", Version: Version, Inputs: []artifacts.Input{{Name: "mask", Digest: mask}}}
+	res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+		mask, err := r.Tensor(ctx, study.Mask)
 		if err != nil {
-			return err
+			return artifacts.Content{}, err
 		}
-		recipe := artifacts.Recipe{Transform: "labelmap", Version: Version, Inputs: []artifacts.Input{{Name: "mask", Digest: mask}}}
-		res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-			mask, err := r.Tensor(ctx, study.Mask)
-			if err != nil {
-				return artifacts.Content{}, err
-			}
-			if len(mask.Shape) != 4 || mask.Shape[0] != volume.Levels || mask.DType != npy.Uint8 {
-				return artifacts.Content{}, fmt.Errorf("the mask has shape %v, not levels, rows, columns, slices", mask.Shape)
-			}
-			labels := LabelMap(mask)
-			note, err := json.Marshal(labelled{Shape: labels.Shape, Voxels: count(labels.Data)})
-			return artifacts.Content{Data: labels.Bytes(), Note: note}, err
-		})
-		if err != nil {
-			return err
+		if len(mask.Shape) != 4 || mask.Shape[0] != volume.Levels || mask.DType != npy.Uint8 {
+			return artifacts.Content{}, fmt.Errorf("the mask has shape %v, not levels, rows, columns, slices", mask.Shape)
 		}
-		var note labelled
-		if err := json.Unmarshal(res.Note, &note); err != nil || len(note.Shape) != 3 || len(note.Voxels) != 1+volume.Levels {
-			return fmt.Errorf("segment: note of the label map: %w", err)
-		}
-		index, err := ingest.Read(ctx, r, study.Index)
-		if err != nil {
-			return err
-		}
-		out.Labels, out.Shape, out.Voxels = res.Output.Digest.String(), note.Shape, note.Voxels
-		out.SpacingMM = spacing(index.Grid(note.Shape[0], note.Shape[1], note.Shape[2]))
-		return nil
+		labels := LabelMap(mask)
+		note, err := json.Marshal(labelled{Shape: labels.Shape, Voxels: count(labels.Data)})
+		return artifacts.Content{Data: labels.Bytes(), Note: note}, err
 	})
-	if ok {
-		emit(shard.Bucket(study.UID, f.Buckets), out)
+	if err != nil {
+		return err
 	}
-	return err
+	var note labelled
+	if err := json.Unmarshal(res.Note, &note); err != nil || len(note.Shape) != 3 || len(note.Voxels) != 1+volume.Levels {
+		return fmt.Errorf("segment: note of the label map: %w", err)
+	}
+	index, err := ingest.Read(ctx, r, study.Index)
+	if err != nil {
+		return err
+	}
+	out.Labels, out.Shape, out.Voxels = res.Output.Digest.String(), note.Shape, note.Voxels
+	out.SpacingMM = spacing(index.Grid(note.Shape[0], note.Shape[1], note.Shape[2]))
+	return nil
 }
 
 // labelled is the note of a label map.
@@ -89,9 +91,9 @@ func count(labels []uint8) []int {
 
 // spacing is the distance in mm between neighbours along each axis of a grid, to the micrometre.
 func spacing(m volume.Affine) []float64 {
-	mm := make([]float64, 3)
+	mm := m.SpacingMM()
 	for axis := range mm {
-		mm[axis] = math.Round(1e3*math.Sqrt(m[0][axis]*m[0][axis]+m[1][axis]*m[1][axis]+m[2][axis]*m[2][axis])) / 1e3
+		mm[axis] = math.Round(1e3*mm[axis]) / 1e3
 	}
-	return mm
+	return mm[:]
 }

@@ -64,18 +64,22 @@ var oneAtATime sync.Mutex
 
 // ProcessElement emits what the data set's manifest says of the shard, as JSON.
 func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transforms.Sample) bool, emit func(int, string), outcome func(artifacts.Row)) error {
-	data, store, err := f.Open(ctx)
+	data, err := source.Shared(ctx, f.Data)
 	if err != nil {
 		return err
 	}
-	return one(ctx, store, bucket, emit, outcome, func(r *transforms.Report) (entry, error) {
+	b := one{f.Site, bucket, outcome, emit}
+	return b.run(ctx, func(r *transforms.Report) (entry, error) {
+		samples, waiting := gather(r, next, func(s transforms.Sample) (string, string, int, bool) { return s.UID, s.Folder, s.Level, s.Pending })
+		if waiting {
+			return entry{}, transforms.ErrPending
+		}
 		labels, err := readLabels(ctx, data)
 		if err != nil {
 			return entry{}, transforms.Fatal(err)
 		}
 		layout := f.Layout
 		layout.fill()
-		samples := gather(r, next, func(s transforms.Sample) (string, string, int) { return s.UID, s.Folder, s.Level })
 		rows := make([]Sample, 0, len(samples))
 		var made []inputs
 		for _, s := range samples {
@@ -84,52 +88,71 @@ func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transf
 			}
 		}
 		e := entry{NotFound: notFound(samples)}
-		if len(rows) > 0 {
-			res, err := writeShard(ctx, r, crops, "shard", rows, made)
-			if err != nil {
-				return e, err
-			}
-			e.set(NewPart(FileName(bucket, layout.Buckets), res.Output.Size, res.Output.Digest.String(), rows))
+		if len(rows) == 0 {
+			return e, nil
 		}
-		return e, nil
+		recipe, err := recipeOf("shard", rows, made)
+		if err != nil {
+			return e, err
+		}
+		err = r.Once(ctx, []any{recipe.Digest(), e.NotFound, layout}, &e, func() error {
+			res, err := writeShard(ctx, r, crops, recipe, rows, made)
+			if err == nil {
+				e.set(NewPart(FileName(bucket, layout.Buckets), res.Output.Size, res.Output.Digest.String(), rows))
+			}
+			return err
+		})
+		return e, err
 	})
 }
 
-// one runs the step that makes one shard, and emits its entry.
-func one(ctx context.Context, store *artifacts.Store, bucket int, emit func(int, string), outcome func(artifacts.Row), do func(*transforms.Report) (entry, error)) error {
+// one is one shard being made.
+type one struct {
+	transforms.Site
+	bucket  int
+	outcome func(artifacts.Row)
+	emit    func(int, string)
+}
+
+// run runs the step that makes the shard, and emits its entry.
+func (o one) run(ctx context.Context, do func(*transforms.Report) (entry, error)) error {
 	oneAtATime.Lock()
 	defer oneAtATime.Unlock()
-	_, err := transforms.Run(ctx, store, "shard", fmt.Sprintf("shard-%05d", bucket), outcome, func(r *transforms.Report) error {
+	pending := false
+	_, err := o.Run(ctx, "shard", fmt.Sprintf("shard-%05d", o.bucket), &pending, o.outcome, func(r *transforms.Report) error {
 		e, err := do(r)
 		if err != nil {
 			return err
 		}
 		text, err := json.Marshal(e)
-		emit(0, string(text))
+		o.emit(0, string(text))
 		return err
 	})
 	return err
 }
 
-// gather sorts a bucket's samples, of which key tells UID, folder and level, and drops a study that came
-// from a second folder.
-func gather[T any](r *transforms.Report, next func(*T) bool, key func(T) (uid, folder string, level int)) []T {
-	var samples []T
+// gather sorts a bucket's samples, of which key tells UID, folder, level and whether they are pending, and drops a study that came
+// from a second folder. If any is pending, waiting is all that it tells.
+func gather[T any](r *transforms.Report, next func(*T) bool, key func(T) (uid, folder string, level int, pending bool)) (samples []T, waiting bool) {
 	for {
 		var s T
 		if !next(&s) {
 			break
 		}
-		samples = append(samples, s)
+		_, _, _, pending := key(s)
+		samples, waiting = append(samples, s), waiting || pending
+	}
+	if waiting {
+		return nil, true
 	}
 	slices.SortFunc(samples, func(a, b T) int {
-		uidA, folderA, levelA := key(a)
-		uidB, folderB, levelB := key(b)
+		uidA, folderA, levelA, _ := key(a)
+		uidB, folderB, levelB, _ := key(b)
 		return cmp.Or(cmp.Compare(uidA, uidB), cmp.Compare(folderA, folderB), cmp.Compare(levelA, levelB))
 	})
 	home, reported := map[string]string{}, map[string]bool{}
 	return slices.DeleteFunc(samples, func(s T) bool {
-		uid, folder, _ := key(s)
+		uid, folder, _, _ := key(s)
 		first, seen := home[uid]
 		if !seen {
 			home[uid] = folder
@@ -145,7 +168,7 @@ func gather[T any](r *transforms.Report, next func(*T) bool, key func(T) (uid, f
 				Remedy: "remove one of the two folders"})
 		}
 		return true
-	})
+	}), false
 }
 
 // entry is what DatasetFn must know of one bucket.
@@ -214,11 +237,11 @@ type inputs []input
 
 type input struct{ name, digest string }
 
-// writeShard makes a shard's file, or finds it. The rows have no tensors yet.
-func writeShard[S any](ctx context.Context, r *transforms.Report, k *kind[S], transform string, rows []S, made []inputs) (artifacts.Result, error) {
+// recipeOf names all that a shard depends on: its rows, and the artifacts that their tensors are.
+func recipeOf[S any](transform string, rows []S, made []inputs) (artifacts.Recipe, error) {
 	meta, err := artifacts.DigestOfJSON(rows)
 	if err != nil {
-		return artifacts.Result{}, err
+		return artifacts.Recipe{}, err
 	}
 	recipe := artifacts.Recipe{Transform: transform, Version: TransformVersion,
 		Inputs: []artifacts.Input{{Name: "rows", Digest: meta}}}
@@ -226,11 +249,16 @@ func writeShard[S any](ctx context.Context, r *transforms.Report, k *kind[S], tr
 		for _, i := range in {
 			d, err := artifacts.ParseDigest(i.digest)
 			if err != nil {
-				return artifacts.Result{}, err
+				return artifacts.Recipe{}, err
 			}
 			recipe.Inputs = append(recipe.Inputs, artifacts.Input{Name: i.name, Digest: d})
 		}
 	}
+	return recipe, nil
+}
+
+// writeShard makes a shard's file, or finds it. The rows have no tensors yet.
+func writeShard[S any](ctx context.Context, r *transforms.Report, k *kind[S], recipe artifacts.Recipe, rows []S, made []inputs) (artifacts.Result, error) {
 	return r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
 		var file bytes.Buffer
 		_, err := k.write(&file, load(ctx, r, k, rows, made), Options{})

@@ -16,17 +16,18 @@ type SegmentationFn struct {
 
 // ProcessElement emits what the data set's manifest says of the shard, as JSON.
 func (f *SegmentationFn) ProcessElement(ctx context.Context, bucket int, next func(*transforms.Labelled) bool, emit func(int, string), outcome func(artifacts.Row)) error {
-	store, err := transforms.SharedStore(ctx, f.Store)
-	if err != nil {
-		return err
-	}
-	return one(ctx, store, bucket, emit, outcome, func(r *transforms.Report) (entry, error) {
+	b := one{f.Site, bucket, outcome, emit}
+	return b.run(ctx, func(r *transforms.Report) (entry, error) {
+		samples, waiting := gather(r, next, func(s transforms.Labelled) (string, string, int, bool) { return s.UID, s.Folder, 0, s.Pending })
+		if waiting {
+			return entry{}, transforms.ErrPending
+		}
 		layout := f.Layout
 		layout.fill()
 		e := entry{NotFound: map[string]int{}}
 		var rows []Segmentation
 		var made []inputs
-		for _, s := range gather(r, next, func(s transforms.Labelled) (string, string, int) { return s.UID, s.Folder, 0 }) {
+		for _, s := range samples {
 			rows = append(rows, Segmentation{StudyUID: s.UID, Fold: Fold(s.UID, layout.Folds), Shape: s.Shape, DType: "uint8",
 				SpacingMM: [3]float64(s.SpacingMM), Voxels: [1 + volume.Levels]int(s.Voxels),
 				VolumeDigest: s.Volume, LabelsDigest: s.Labels, SourceDigest: s.Segmenter})
@@ -37,11 +38,17 @@ func (f *SegmentationFn) ProcessElement(ctx context.Context, bucket int, next fu
 				}
 			}
 		}
-		res, err := writeShard(ctx, r, segmentations, "segmentation_shard", rows, made)
+		recipe, err := recipeOf("segmentation_shard", rows, made)
 		if err != nil {
 			return e, err
 		}
-		e.set(NewSegmentationPart(FileName(bucket, layout.Buckets), res.Output.Size, res.Output.Digest.String(), rows))
-		return e, nil
+		err = r.Once(ctx, []any{recipe.Digest(), e.NotFound, layout}, &e, func() error {
+			res, err := writeShard(ctx, r, segmentations, recipe, rows, made)
+			if err == nil {
+				e.set(NewSegmentationPart(FileName(bucket, layout.Buckets), res.Output.Size, res.Output.Digest.String(), rows))
+			}
+			return err
+		})
+		return e, err
 	})
 }
