@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The one door to cspine.
 #
-#   ./run.sh                  the demo: synthetic CT studies in, shards and pictures out
+#   ./run.sh                  the demo: synthetic CT studies in; shards, pictures, predictions and their score out
 #   ./run.sh test             all tests
 #   ./run.sh setup            only fetch and build what the other two need
 #   ./run.sh setup xla-cuda   fetch XLA's plugin for NVIDIA GPUs (about 2 GB); xla-cpu: for processors, to test with
@@ -100,14 +100,18 @@ demo() {
 	build_cspine
 	setup_native
 	if [[ ! -f $dir/data/train.csv ]]; then
-		say "six synthetic neck CT studies into .demo/data"
-		"$build/cspine" phantom --out "$dir/data.tmp" --studies 6 --slices 200 --masks 6 --seed 7 --syntax mixed
+		say "twelve synthetic neck CT studies into .demo/data"
+		"$build/cspine" phantom --out "$dir/data.tmp" --studies 12 --slices 200 --masks 6 --seed 7 --syntax mixed
 		rm -rf "$dir/data"
 		mv "$dir/data.tmp" "$dir/data"
 	fi
 	say "cspine prepare: DICOM to shards; run it again and see how little is left to do"
 	"$build/cspine" prepare --data "$dir/data" --store "$dir/store" --segmenter bundled --run demo --pictures "$dir/pictures"
-	say "shards: .demo/store/datasets/demo   pictures: .demo/pictures"
+	say "cspine predict: which vertebrae are fractured?"
+	"$build/cspine" predict --data "$dir/data" --store "$dir/store" --segmenter bundled --classifier bundled --run demo --out "$dir/submission.csv"
+	say "cspine evaluate: how good is that?"
+	"$build/cspine" evaluate --submission "$dir/submission.csv" --truth "$dir/data/train.csv" --plots "$dir/plots"
+	say "shards: .demo/store/datasets/demo   pictures: .demo/pictures   predictions: .demo/submission.csv   plots: .demo/plots"
 }
 
 case ${1-} in

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/bundled"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms/classify"
 	"github.com/cspine/cspine/transforms/manifest"
@@ -127,10 +128,7 @@ func (p *predictFlags) classifiers(ctx context.Context, store *artifacts.Store, 
 		e.Precision = p.precision // int8 is the segmenter's: a classifier says itself whether it is quantised
 	}
 	e.Flips = e.Flips || p.flips
-	none := func() ([]byte, error) {
-		return nil, usage("--classifier bundled: no classifier comes with cspine yet; give ONNX files with commas between")
-	}
-	files, err := readModels("--classifier", p.classifier, none, &e.Precision, func(file []byte) error {
+	files, err := readModels("--classifier", p.classifier, bundled.Classifier(), &e.Precision, func(file []byte) error {
 		spec, err := e.Check(file)
 		e.Files = append(e.Files, classify.File{Spec: spec})
 		return err

@@ -15,14 +15,13 @@ const bundledName = "bundled"
 
 // readSegmenter reads the segmenters that a flag names, and settles what m leaves open: engine and precision.
 func readSegmenter(names string, m segment.Model) ([][]byte, segment.Model, error) {
-	shipped := func() ([]byte, error) { return bundled.Segmenter(), nil }
-	files, err := readModels("--segmenter", names, shipped, &m.Precision, m.Check)
+	files, err := readModels("--segmenter", names, bundled.Segmenter(), &m.Precision, m.Check)
 	return files, m, err
 }
 
-// readModels reads the ONNX files that a flag names, with commas between; shipped returns the one called bundledName. check says what is wrong with one, and may settle the precision, which must
+// readModels reads the ONNX files that a flag names, with commas between; shipped is the one called bundledName. check says what is wrong with one, and may settle the precision, which must
 // be the same for all. What is not of the kind, or can't run here, is refused as wrong usage.
-func readModels(flag, names string, shipped func() ([]byte, error), precision *string, check func(file []byte) error) ([][]byte, error) {
+func readModels(flag, names string, shipped []byte, precision *string, check func(file []byte) error) ([][]byte, error) {
 	var files [][]byte
 	for i, name := range strings.Split(names, ",") {
 		before := *precision
@@ -44,9 +43,9 @@ func readModels(flag, names string, shipped func() ([]byte, error), precision *s
 	return files, nil
 }
 
-func readModel(flag, name string, shipped func() ([]byte, error)) ([]byte, error) {
+func readModel(flag, name string, shipped []byte) ([]byte, error) {
 	if name == bundledName {
-		return shipped()
+		return shipped, nil
 	}
 	file, err := models.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {

@@ -2,7 +2,7 @@
 # Trains the bundled segmenter anew, from nothing, into DIR (default: .bundle of the checkout). It needs 15 GB of disk and, on two
 # cores, about an hour; stopped at any moment, it goes on from its last checkpoint when it is called again.
 #
-#   models/bundled/train.sh [DIR]
+#   models/bundled/segmenter.sh [DIR]
 #
 # Studies and weights follow from the seeds here. The trained bytes follow from them, the code's version and the processor's kernels.
 set -euo pipefail
