@@ -1,11 +1,14 @@
 package artifacts
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
+	"net"
 
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/memblob" // mem://; the clouds' drivers come with package artifacts/cloud
@@ -14,66 +17,79 @@ import (
 
 // bucketDriver keeps values as blobs of a bucket. Whole-or-absent and durability are the service's own:
 // S3, Google Cloud Storage and Azure publish a blob when its upload is complete.
-type bucketDriver struct{ bucket *blob.Bucket }
+//
+// A request that fails in passing is made again. All of them may be: a Create whose answer was lost then
+// finds its own value, which is ErrExist, as if another had been quicker. A Store looks what lies there.
+type bucketDriver struct {
+	bucket   *blob.Bucket
+	name     string // of the place, for errors; it may be empty
+	patience patience
+}
 
 // NewBucketDriver returns a driver on a bucket, which it closes when it is closed. Create is exclusive
 // where the service knows conditional writes (S3, GCS, Azure, memory). It must not be given a bucket of
 // gocloud's fileblob, which neither flushes nor creates exclusively: NewFileDriver does.
-func NewBucketDriver(bucket *blob.Bucket) Driver { return &bucketDriver{bucket: bucket} }
+func NewBucketDriver(bucket *blob.Bucket) Driver {
+	return &bucketDriver{bucket: bucket, patience: usualPatience}
+}
 
-func (d *bucketDriver) Read(ctx context.Context, key string) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	r, err := d.bucket.NewReader(ctx, key, nil)
+func (d *bucketDriver) Read(ctx context.Context, key string) (data []byte, err error) {
+	err = d.request(ctx, key, func() error {
+		r, err := d.bucket.NewReader(ctx, key, nil)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if err := checkSize(key, r.Size()); err != nil {
+			return err
+		}
+		data = make([]byte, r.Size())
+		_, err = io.ReadFull(r, data)
+		return err
+	})
 	if err != nil {
-		return nil, bucketError(key, err)
-	}
-	defer r.Close()
-	if err := checkSize(key, r.Size()); err != nil {
 		return nil, err
-	}
-	data := make([]byte, r.Size())
-	if _, err := io.ReadFull(r, data); err != nil {
-		return nil, bucketError(key, err)
 	}
 	return data, nil
 }
 
-func (d *bucketDriver) ReadAt(ctx context.Context, key string, p []byte, offset int64) (int, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	r, err := d.bucket.NewRangeReader(ctx, key, offset, int64(len(p)), nil)
-	if err != nil {
-		// A service refuses a range that begins at the end or behind it.
-		if info, statErr := d.Stat(ctx, key); statErr == nil && offset >= info.Size {
-			return 0, io.EOF
+func (d *bucketDriver) ReadAt(ctx context.Context, key string, p []byte, offset int64) (n int, err error) {
+	var atEnd bool
+	err = d.request(ctx, key, func() error {
+		r, err := d.bucket.NewRangeReader(ctx, key, offset, int64(len(p)), nil)
+		if err != nil {
+			return err
 		}
-		return 0, bucketError(key, err)
-	}
-	defer r.Close()
-	n, err := io.ReadFull(r, p)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		if offset+int64(n) >= r.Size() {
-			return n, io.EOF
+		defer r.Close()
+		n, err = io.ReadFull(r, p)
+		atEnd = offset+int64(n) >= r.Size()
+		if atEnd && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)) {
+			return nil
 		}
+		return err
+	})
+	switch {
+	case err == nil && n < len(p) && atEnd:
+		return n, io.EOF
+	case err == nil || errors.Is(err, ErrNotFound) || ctx.Err() != nil || isTransient(err):
+		return n, err
 	}
-	if err != nil {
-		return n, bucketError(key, err)
+	// A service refuses a range that begins at the end or behind it.
+	if info, statErr := d.Stat(ctx, key); statErr == nil && offset >= info.Size {
+		return 0, io.EOF
 	}
-	return n, nil
+	return n, err
 }
 
-func (d *bucketDriver) Stat(ctx context.Context, key string) (Info, error) {
-	if err := ctx.Err(); err != nil {
-		return Info{}, err
-	}
-	a, err := d.bucket.Attributes(ctx, key)
-	if err != nil {
-		return Info{}, bucketError(key, err)
-	}
-	return Info{Key: key, Size: a.Size, Modified: a.ModTime}, nil
+func (d *bucketDriver) Stat(ctx context.Context, key string) (info Info, err error) {
+	err = d.request(ctx, key, func() error {
+		a, err := d.bucket.Attributes(ctx, key)
+		if err == nil {
+			info = Info{Key: key, Size: a.Size, Modified: a.ModTime}
+		}
+		return err
+	})
+	return info, err
 }
 
 func (d *bucketDriver) Create(ctx context.Context, key string, data []byte) error {
@@ -85,51 +101,54 @@ func (d *bucketDriver) Replace(ctx context.Context, key string, data []byte) err
 }
 
 func (d *bucketDriver) write(ctx context.Context, key string, data []byte, ifNotExist bool) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	err := d.bucket.WriteAll(ctx, key, data, &blob.WriterOptions{
-		ContentType: "application/octet-stream",
-		IfNotExist:  ifNotExist,
+	err := d.request(ctx, key, func() error {
+		// Upload rather than WriteAll: that of gocloud 0.47 panics on Azure when the service refuses.
+		return d.bucket.Upload(ctx, key, bytes.NewReader(data), &blob.WriterOptions{
+			ContentType: "application/octet-stream",
+			IfNotExist:  ifNotExist,
+		})
 	})
-	return bucketError(key, err)
+	if errors.Is(err, ErrNotFound) {
+		return d.noBucket(key, err)
+	}
+	return err
 }
 
 func (d *bucketDriver) Copy(ctx context.Context, from, to string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return bucketError(from, d.bucket.Copy(ctx, to, from, nil))
+	return d.request(ctx, from, func() error { return d.bucket.Copy(ctx, to, from, nil) })
 }
 
 func (d *bucketDriver) Delete(ctx context.Context, key string) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	err := d.request(ctx, key, func() error { return d.bucket.Delete(ctx, key) })
+	if errors.Is(err, ErrNotFound) {
+		return nil
 	}
-	if err := bucketError(key, d.bucket.Delete(ctx, key)); !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	return nil
+	return err
 }
 
 func (d *bucketDriver) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	const pageSize = 1000 // of all three services
 	return func(yield func(Info, error) bool) {
-		items := d.bucket.List(&blob.ListOptions{Prefix: prefix})
-		for {
-			if err := ctx.Err(); err != nil {
+		for token := blob.FirstPageToken; len(token) > 0; {
+			var page []*blob.ListObject
+			err := d.request(ctx, prefix, func() (err error) {
+				var next []byte
+				if page, next, err = d.bucket.ListPage(ctx, token, pageSize, &blob.ListOptions{Prefix: prefix}); err == nil {
+					token = next
+				}
+				return err
+			})
+			if errors.Is(err, ErrNotFound) {
+				err = d.noBucket(prefix, err)
+			}
+			if err != nil {
 				yield(Info{}, err)
 				return
 			}
-			item, err := items.Next(ctx)
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			if err != nil {
-				yield(Info{}, bucketError(prefix, err))
-				return
-			}
-			if !yield(Info{Key: item.Key, Size: item.Size, Modified: item.ModTime}, nil) {
-				return
+			for _, item := range page {
+				if !yield(Info{Key: item.Key, Size: item.Size, Modified: item.ModTime}, nil) {
+					return
+				}
 			}
 		}
 	}
@@ -137,10 +156,25 @@ func (d *bucketDriver) List(ctx context.Context, prefix string) iter.Seq2[Info, 
 
 func (d *bucketDriver) Close() error { return d.bucket.Close() }
 
-// bucketError gives an error of the service its place in this package's kinds; nil stays nil.
-func bucketError(key string, err error) error {
-	if err == nil {
-		return nil
+// request makes a request about key, again if it fails in passing, and gives its error a place in this
+// package's kinds.
+func (d *bucketDriver) request(ctx context.Context, key string, do func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := d.patience.try(ctx, do)
+	if err == nil || errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	switch vendors.Fault(err) {
+	case FaultDenied:
+		return fmt.Errorf("artifacts: %s: %w: docs/operations.md lists the rights that a store needs: %w", d.place(key), fs.ErrPermission, err)
+	case FaultNoBucket:
+		return d.noBucket(key, err)
+	}
+	var unknownHost *net.DNSError
+	if errors.As(err, &unknownHost) { // gocloud says of some that they are not found, which is no word about the key
+		return fmt.Errorf("artifacts: %s: %w", d.place(key), err)
 	}
 	switch gcerrors.Code(err) {
 	case gcerrors.NotFound:
@@ -148,5 +182,17 @@ func bucketError(key string, err error) error {
 	case gcerrors.FailedPrecondition, gcerrors.AlreadyExists:
 		return exists(key)
 	}
-	return fmt.Errorf("artifacts: %s: %w", key, err)
+	return fmt.Errorf("artifacts: %s: %w", d.place(key), err)
+}
+
+func (d *bucketDriver) noBucket(key string, err error) error {
+	return fmt.Errorf("artifacts: %s: %w: there is no such bucket, or it is gone: make it, or mend the URL: %w", d.place(key), ErrLayout, err)
+}
+
+// place says where a key lies.
+func (d *bucketDriver) place(key string) string {
+	if d.name == "" {
+		return key
+	}
+	return d.name + "/" + key
 }

@@ -43,6 +43,8 @@ func exists(key string) error { return fmt.Errorf("artifacts: %s: %w", key, ErrE
 //   - All methods may be called from many goroutines, and from many processes on one location.
 //   - A context that is done when a method is called makes it fail without changing anything.
 //   - data belongs to the caller: not changed, and not kept after the method returns.
+//   - An error wraps fs.ErrPermission where the location refuses the caller, and ErrLayout where it is gone; it
+//     says which key of which location. What may pass is tried again before it is an error.
 //
 // What is not safe, and what a Store therefore does not ask for: order between keys written at the same
 // time, and one key that is a folder of another ("runs/a" beside "runs/a/b").

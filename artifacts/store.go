@@ -114,8 +114,10 @@ func OpenDriver(ctx context.Context, location string, opts *Options) (Driver, er
 	if err != nil {
 		return nil, fmt.Errorf("artifacts: open %s://%s: %w", u.Scheme, u.Host, err)
 	}
+	vendors.Opened(bucket)
+	d := &bucketDriver{bucket: bucket, name: u.Scheme + "://" + u.Host, patience: usualPatience}
 	if folder != "" {
-		bucket = blob.PrefixedBucket(bucket, folder+"/")
+		d.bucket, d.name = blob.PrefixedBucket(bucket, folder+"/"), d.name+"/"+folder
 	}
-	return NewBucketDriver(bucket), nil
+	return d, nil
 }

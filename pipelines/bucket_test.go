@@ -5,54 +5,29 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"gocloud.dev/blob"
 
 	"github.com/cspine/cspine/artifacts"
-	_ "github.com/cspine/cspine/artifacts/cloud"
+	"github.com/cspine/cspine/artifacts/cloud/cloudtest"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/segment"
 	"github.com/cspine/cspine/transforms/shard"
 )
 
-// s3 starts an S3 server in this process and returns the URL of a folder in its only bucket.
-func s3(t *testing.T) func(folder string) string {
-	t.Helper()
-	backend := s3mem.New()
-	if err := backend.CreateBucket("bucket"); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(gofakes3.New(backend).Server())
-	t.Cleanup(server.Close)
-	t.Setenv("AWS_ACCESS_KEY_ID", "key")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	query := url.Values{"endpoint": {server.URL}, "region": {"us-east-1"}, "use_path_style": {"true"}}.Encode()
-	return func(folder string) string { return "s3://bucket" + folder + "?" + query }
-}
-
 func TestBucketsGiveTheCropsThatFoldersGive(t *testing.T) {
 	b := newBench(t, 2)
 	local := b.prepare(segment.Model{})
-	at := s3(t)
-	upload(t, b.data, at(""), "rsna/")
-	b.site = transforms.Site{Data: at("/rsna"), Store: at("/store")}
+	service := cloudtest.S3(t)
+	upload(t, b.data, service.Location(""), "rsna/")
+	b.site = transforms.Site{Data: service.Location("rsna"), Store: service.Location("store")}
 	remote := b.prepare(segment.Model{})
-	crops := func(rows []artifacts.Row) map[string]string {
-		digests := map[string]string{}
-		for _, r := range where(rows, func(r artifacts.Row) bool { return r.Step == "crop" || r.Step == "resample" }) {
-			digests[r.Subject+" "+r.Part] = r.Digest
-		}
-		return digests
-	}
 	if diff := cmp.Diff(crops(local), crops(remote)); diff != "" || len(crops(remote)) != 16 {
 		t.Errorf("%d artifacts\n%s", len(crops(remote)), diff)
 	}
@@ -61,9 +36,41 @@ func TestBucketsGiveTheCropsThatFoldersGive(t *testing.T) {
 	}
 }
 
+func crops(rows []artifacts.Row) map[string]string {
+	digests := map[string]string{}
+	for _, r := range where(rows, func(r artifacts.Row) bool { return r.Step == "crop" || r.Step == "resample" }) {
+		digests[r.Subject+" "+r.Part] = r.Digest
+	}
+	return digests
+}
+
+func TestAStoreThatFailsInPassingMakesTheSameCropsAndShards(t *testing.T) {
+	b := newBench(t, 3)
+	service := cloudtest.S3(t)
+	run := func(folder string) (made map[string]string, shards []string, requests int64) {
+		before := service.Requests()
+		b.site.Store = service.Location(folder)
+		rows := b.prepare(segment.Model{})
+		for _, r := range where(rows, func(r artifacts.Row) bool { return r.Step == "shard" }) {
+			shards = append(shards, r.Digest)
+		}
+		slices.Sort(shards)
+		return crops(rows), shards, service.Requests() - before
+	}
+	want, wantShards, undisturbed := run("undisturbed")
+	service.Disturb(cloudtest.EveryNth(20, cloudtest.Busy, cloudtest.Broken, cloudtest.Reset, cloudtest.Lost, cloudtest.Cut))
+	got, gotShards, disturbed := run("disturbed")
+	if diff := cmp.Diff(want, got) + cmp.Diff(wantShards, gotShards); diff != "" || len(got) == 0 || len(gotShards) == 0 {
+		t.Errorf("%d artifacts and %d shards\n%s", len(got), len(gotShards), diff)
+	}
+	if disturbed > 3*undisturbed {
+		t.Errorf("%d requests became %d", undisturbed, disturbed)
+	}
+}
+
 func TestABucketGivesTheSegmentationSamplesThatAFolderGives(t *testing.T) {
 	b := newBench(t, 3)
-	at := s3(t)
+	service := cloudtest.S3(t)
 	samples := func() map[string]shard.Segmentation {
 		b.run(PrepareSegmentation, segment.Model{})
 		set, err := load.Open(t.Context(), b.store(), "test", load.Options{})
@@ -80,7 +87,7 @@ func TestABucketGivesTheSegmentationSamplesThatAFolderGives(t *testing.T) {
 		return all
 	}
 	local := samples()
-	b.site.Store = at("/masks")
+	b.site.Store = service.Location("masks")
 	remote := samples()
 	for uid, s := range local {
 		r := remote[uid]

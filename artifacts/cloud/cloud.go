@@ -4,7 +4,75 @@
 package cloud
 
 import (
+	"errors"
+	"net/http"
+
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob"
 	_ "gocloud.dev/blob/gcsblob"
 	_ "gocloud.dev/blob/s3blob"
+	"google.golang.org/api/googleapi"
+
+	"github.com/cspine/cspine/artifacts"
 )
+
+func init() { artifacts.RegisterVendors(artifacts.Vendors{Fault: fault, Opened: opened}) }
+
+// opened sets up what the libraries would do otherwise than this project wants. Amazon's makes a request three times and Azure's four, which
+// is well; Google's without end, and uploads so even if it is told a number: it leaves trying again to the driver.
+func opened(bucket *blob.Bucket) {
+	var google *storage.Client
+	if bucket.As(&google) {
+		google.SetRetry(storage.WithPolicy(storage.RetryNever))
+	}
+}
+
+// fault tells what a vendor's error means, by the answer's status and the service's own name for it.
+func fault(err error) artifacts.Fault {
+	var (
+		amazon *awshttp.ResponseError
+		named  smithy.APIError
+		google *googleapi.Error
+		azure  *azcore.ResponseError
+	)
+	status, code := 0, ""
+	switch {
+	case errors.Is(err, storage.ErrBucketNotExist):
+		return artifacts.FaultNoBucket
+	case errors.As(err, &google):
+		status = google.Code
+		for _, e := range google.Errors {
+			code = e.Reason
+		}
+	case errors.As(err, &azure):
+		status, code = azure.StatusCode, azure.ErrorCode
+	default:
+		if errors.As(err, &amazon) {
+			status = amazon.HTTPStatusCode()
+		}
+		if errors.As(err, &named) {
+			code = named.ErrorCode()
+		}
+	}
+	switch code {
+	case "NoSuchBucket", "ContainerNotFound":
+		return artifacts.FaultNoBucket
+	case "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", // S3 has them also under status 200 or 400
+		"ConditionalRequestConflict",                 // S3: somebody else writes the same key just now
+		"rateLimitExceeded", "userRateLimitExceeded": // Google, also under 403
+		return artifacts.FaultTransient
+	}
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return artifacts.FaultDenied
+	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
+		return artifacts.FaultTransient
+	case status >= 500 && status != http.StatusNotImplemented:
+		return artifacts.FaultTransient
+	}
+	return artifacts.FaultOther
+}
