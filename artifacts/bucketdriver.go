@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"iter"
 	"net"
+	"slices"
+	"strings"
 
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/memblob" // mem://; the clouds' drivers come with package artifacts/cloud
@@ -101,12 +103,13 @@ func (d *bucketDriver) Replace(ctx context.Context, key string, data []byte) err
 }
 
 func (d *bucketDriver) write(ctx context.Context, key string, data []byte, ifNotExist bool) error {
+	opts := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: ifNotExist}
+	if len(data) < 8<<20 {
+		opts.BufferSize = len(data) + 1 // one request; left alone, Google's library takes a buffer of 16 MiB for each write
+	}
 	err := d.request(ctx, key, func() error {
 		// Upload rather than WriteAll: that of gocloud 0.47 panics on Azure when the service refuses.
-		return d.bucket.Upload(ctx, key, bytes.NewReader(data), &blob.WriterOptions{
-			ContentType: "application/octet-stream",
-			IfNotExist:  ifNotExist,
-		})
+		return d.bucket.Upload(ctx, key, bytes.NewReader(data), opts)
 	})
 	if errors.Is(err, ErrNotFound) {
 		return d.noBucket(key, err)
@@ -166,6 +169,7 @@ func (d *bucketDriver) request(ctx context.Context, key string, do func() error)
 	if err == nil || errors.Is(err, ErrCorrupt) {
 		return err
 	}
+	err = lineError{err}
 	switch vendors.Fault(err) {
 	case FaultDenied:
 		return fmt.Errorf("artifacts: %s: %w: docs/operations.md lists the rights that a store needs: %w", d.place(key), fs.ErrPermission, err)
@@ -188,6 +192,17 @@ func (d *bucketDriver) request(ctx context.Context, key string, do func() error)
 func (d *bucketDriver) noBucket(key string, err error) error {
 	return fmt.Errorf("artifacts: %s: %w: there is no such bucket, or it is gone: make it, or mend the URL: %w", d.place(key), ErrLayout, err)
 }
+
+// lineError has a text of one line: Azure's errors have many and rules between them, and what ends a run is
+// told by its last line.
+type lineError struct{ error }
+
+func (e lineError) Error() string {
+	words := strings.Fields(e.error.Error())
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return strings.Trim(w, "-") == "" }), " ")
+}
+
+func (e lineError) Unwrap() error { return e.error }
 
 // place says where a key lies.
 func (d *bucketDriver) place(key string) string {

@@ -31,8 +31,21 @@ type Output struct {
 }
 
 // Lookup returns the record of the recipe with this digest, and whether it is a hit. A record that is
-// damaged is an error that wraps ErrCorrupt; Do takes it for a miss.
+// damaged is an error that wraps ErrCorrupt; Do takes it for a miss. What this store misses, and the one of
+// Options.From has, is copied here first.
 func (s *Store) Lookup(ctx context.Context, recipe Digest) (Record, bool, error) {
+	r, hit, err := s.lookup(ctx, recipe)
+	if hit || s.from == nil || err != nil && !errors.Is(err, ErrCorrupt) {
+		return r, hit, err
+	}
+	if borrowed, ok, borrowErr := s.borrow(ctx, recipe); ok || borrowErr != nil {
+		return borrowed, ok, borrowErr
+	}
+	return r, hit, err
+}
+
+// lookup is Lookup in this store alone.
+func (s *Store) lookup(ctx context.Context, recipe Digest) (Record, bool, error) {
 	r, err := s.readRecord(ctx, recipe)
 	if errors.Is(err, ErrNotFound) {
 		return Record{}, false, nil
@@ -112,7 +125,7 @@ func (s *Store) putRecord(ctx context.Context, key Digest, r Record) (Record, er
 	if !errors.Is(err, ErrExist) {
 		return r, err
 	}
-	present, hit, err := s.Lookup(ctx, key)
+	present, hit, err := s.lookup(ctx, key)
 	if hit {
 		return present, nil
 	}

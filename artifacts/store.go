@@ -35,6 +35,7 @@ import (
 // within one only. Objects go in by Put or Do and come out by Get, and stay until Remove.
 type Store struct {
 	driver Driver
+	from   *lender // nil without Options.From
 
 	mu      sync.Mutex
 	flights map[Digest]*flight // what Do is at, by recipe digest
@@ -51,6 +52,9 @@ type Options struct {
 	// moment, but a crash of the machine may lose or tear what was written last: for stores that are thrown
 	// away, such as a demo's. Four flushes a miss are saved.
 	NoFlush bool
+	// From is the location of another store, which is looked in for what this one misses, and never written:
+	// what is found there is copied here and is a hit (see Store.Borrowed). It need not be there.
+	From string
 }
 
 // Open opens the store at a location, and makes one of an empty location. The location is a folder
@@ -80,11 +84,25 @@ func New(ctx context.Context, driver Driver, opts *Options) (*Store, error) {
 	if err := openLayout(ctx, driver, opts.MustExist); err != nil {
 		return nil, err
 	}
-	return &Store{driver: driver, flights: make(map[Digest]*flight)}, nil
+	s := &Store{driver: driver, flights: make(map[Digest]*flight)}
+	if opts.From != "" {
+		from, err := openLender(ctx, opts.From)
+		if err != nil {
+			return nil, fmt.Errorf("the store behind it: %w", err)
+		}
+		s.from = from
+	}
+	return s, nil
 }
 
 // Close frees what the store holds. Nothing may be under way.
-func (s *Store) Close() error { return s.driver.Close() }
+func (s *Store) Close() error {
+	err := s.driver.Close()
+	if s.from != nil {
+		err = errors.Join(err, s.from.driver.Close())
+	}
+	return err
+}
 
 // OpenDriver returns the driver for a location, as Open takes it, without looking at what lies there.
 func OpenDriver(ctx context.Context, location string, opts *Options) (Driver, error) {

@@ -142,7 +142,7 @@ func comparePlan(t *testing.T, planned, done []artifacts.Row) {
 
 func (b *bench) store() *artifacts.Store {
 	b.t.Helper()
-	store, err := transforms.SharedStore(b.t.Context(), b.site.Store)
+	store, err := b.site.OpenStore(b.t.Context())
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func newWard(t *testing.T) *ward {
 
 func (w *ward) store() *artifacts.Store {
 	w.t.Helper()
-	store, err := SharedStore(w.t.Context(), w.site.Store)
+	store, err := w.site.OpenStore(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}

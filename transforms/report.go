@@ -74,7 +74,7 @@ func (s *Skip) Error() string { return string(s.Code) + ": " + s.Detail }
 // pending is the element's own mark that a step before this one would be computed, in a plan: then this one is not looked at, and the element
 // goes on as it is.
 func (s Site) Run(ctx context.Context, step, subject string, pending *bool, emit func(artifacts.Row), do func(*Report) error) (ok bool, err error) {
-	store, err := SharedStore(ctx, s.Store)
+	store, err := s.OpenStore(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -37,6 +37,8 @@ type Site struct {
 	Plan bool
 	// Verify is the share of what is there already that is computed all the same, and compared.
 	Verify float64
+	// From is a store that is read for what Store misses, and never written; "" is none.
+	From string `json:",omitempty"`
 }
 
 // Open returns this process's connections to both places.
@@ -45,7 +47,7 @@ func (s Site) Open(ctx context.Context) (*source.Source, *artifacts.Store, error
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := SharedStore(ctx, s.Store)
+	store, err := s.OpenStore(ctx)
 	return data, store, err
 }
 
@@ -68,10 +70,10 @@ func (s Site) earlier(ctx context.Context, store *artifacts.Store) (*Earlier, er
 	})
 }
 
-// SharedStore returns the process's one store for a URL, opening it at the first call.
-func SharedStore(ctx context.Context, url string) (*artifacts.Store, error) {
-	return stores.Get(url, func() (*artifacts.Store, error) {
-		store, err := artifacts.Open(context.WithoutCancel(ctx), url, nil)
+// OpenStore returns the process's one store of a site, opening it at the first call.
+func (s Site) OpenStore(ctx context.Context) (*artifacts.Store, error) {
+	return stores.Get(s.Store+"\n"+s.From, func() (*artifacts.Store, error) {
+		store, err := artifacts.Open(context.WithoutCancel(ctx), s.Store, &artifacts.Options{From: s.From})
 		if err != nil {
 			return nil, fmt.Errorf("open the artifact store: %w", err)
 		}

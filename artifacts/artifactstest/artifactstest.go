@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cspine/cspine/artifacts"
@@ -22,7 +23,13 @@ import (
 type Location func(t *testing.T) artifacts.Driver
 
 // Run checks the rules, each on an empty location of its own that fresh makes.
-func Run(t *testing.T, fresh func(t *testing.T) Location) {
+func Run(t *testing.T, fresh func(t *testing.T) Location) { RunWith(t, nil, fresh) }
+
+// RunWith is Run with stores opened with these options.
+func RunWith(t *testing.T, opts *artifacts.Options, fresh func(t *testing.T) Location) {
+	running.Lock()
+	defer running.Unlock()
+	options = opts
 	for _, group := range []struct {
 		name  string
 		rules []rule
@@ -44,6 +51,12 @@ func Run(t *testing.T, fresh func(t *testing.T) Location) {
 	}
 }
 
+// options are those of the one Run that is running.
+var (
+	running sync.Mutex
+	options *artifacts.Options
+)
+
 // rule is one sentence that must hold, and its test on an empty location.
 type rule struct {
 	name  string
@@ -58,7 +71,7 @@ func open(t *testing.T, at Location) *artifacts.Store {
 
 func openOn(t *testing.T, d artifacts.Driver) *artifacts.Store {
 	t.Helper()
-	s, err := artifacts.New(t.Context(), d, nil)
+	s, err := artifacts.New(t.Context(), d, options)
 	if err != nil {
 		t.Fatal(err)
 	}

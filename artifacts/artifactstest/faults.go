@@ -91,7 +91,7 @@ var faultRules = []rule{
 				if lost {
 					r = recipe(100*n + 1)
 				}
-				if s, err := artifacts.New(t.Context(), FailAfter(at(t), n, lost), nil); err == nil {
+				if s, err := artifacts.New(t.Context(), FailAfter(at(t), n, lost), options); err == nil {
 					_, err = s.Do(t.Context(), r, gives(data, nil))
 					if err != nil && !errors.Is(err, ErrInjected) {
 						t.Errorf("fault after %d calls: %v", n, err)

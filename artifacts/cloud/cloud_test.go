@@ -84,10 +84,13 @@ func noise(seed string, n int) []byte {
 	return data
 }
 
+// recipes is how many work does.
+const recipes = 48
+
 // work makes, reads, publishes and lists as a run does, eight things at a time, and returns what it ended with.
 func work(t *testing.T, s *artifacts.Store) map[string]artifacts.Digest {
 	t.Helper()
-	const recipes, atOnce = 48, 8
+	const atOnce = 8
 	digests := map[string]artifacts.Digest{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -186,8 +189,9 @@ func TestLastingFaultsAreErrorsThatSayWhere(t *testing.T) {
 				_, listErr := s.ListNamed(t.Context(), "runs/")
 				_, openErr := artifacts.Open(t.Context(), service.Location("folder"), nil)
 				for call, err := range map[string]error{"Do": doErr, "ListNamed": listErr, "PutNamed": s.PutNamed(t.Context(), "runs/x", nil), "Open": openErr} {
-					if !errors.Is(err, c.kind) || !strings.Contains(fmt.Sprint(err), c.says) || !strings.Contains(fmt.Sprint(err), name+"://bucket/folder/") {
-						t.Errorf("%s: error is %v, want %v that says where and %q", call, err, c.kind, c.says)
+					if !errors.Is(err, c.kind) || !strings.Contains(fmt.Sprint(err), c.says) || !strings.Contains(fmt.Sprint(err), name+"://bucket/folder/") ||
+						strings.Contains(fmt.Sprint(err), "\n") {
+						t.Errorf("%s: error is %v, want %v that says in one line where and %q", call, err, c.kind, c.says)
 					}
 				}
 				// Google says of an object in a vanished bucket no more than that it is not there.
@@ -284,5 +288,69 @@ func TestRequestsOfACallThatFails(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestABucketBehindAFolderIsOnlyReadAlsoWhereItFailsInPassing(t *testing.T) {
+	for name, start := range cloudtest.Services {
+		t.Run(name, func(t *testing.T) {
+			service := start(t)
+			want := work(t, open(t, service.Location("theirs")))
+			passing := cloudtest.EveryNth(20, cloudtest.Busy, cloudtest.Broken, cloudtest.Reset, cloudtest.Lost, cloudtest.Cut)
+			service.Disturb(func(r *http.Request) cloudtest.Trouble {
+				if r.Method != http.MethodGet && r.Method != http.MethodHead {
+					t.Errorf("%s %s", r.Method, r.URL)
+				}
+				return passing(r)
+			})
+			s := openFrom(t, service.Location("theirs"))
+			if got := work(t, s); !maps.Equal(want, got) {
+				t.Error("the work ended with other things")
+			}
+			if n, trouble := s.Borrowed(); n != recipes || trouble != nil {
+				t.Errorf("borrowed %d, trouble %v", n, trouble)
+			}
+
+			// Where it fails for good it is asked no more, and nothing fails.
+			service.Disturb(nil)
+			s = openFrom(t, service.Location("theirs"))
+			service.Disturb(cloudtest.Always(cloudtest.Refused))
+			do(t, s, 1)
+			before := service.Requests()
+			do(t, s, 2)
+			if n, trouble := s.Borrowed(); n != 0 || !errors.Is(trouble, fs.ErrPermission) || service.Requests() != before {
+				t.Errorf("borrowed %d, trouble %v, %d more requests", n, trouble, service.Requests()-before)
+			}
+		})
+	}
+}
+
+// openFrom opens a new folder with a bucket behind it.
+func openFrom(t *testing.T, location string) *artifacts.Store {
+	t.Helper()
+	s, err := artifacts.Open(t.Context(), t.TempDir(), &artifacts.Options{From: location, NoFlush: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// BenchmarkSmallWrites is what the libraries allocate for a record.
+func BenchmarkSmallWrites(b *testing.B) {
+	for name, start := range cloudtest.Services {
+		b.Run(name, func(b *testing.B) {
+			d, err := artifacts.OpenDriver(b.Context(), start(b).Location("folder"), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			data := noise("record", 800)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := d.Replace(b.Context(), "records/aa/x", data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -118,7 +118,7 @@ func rowsOf(ctx context.Context, site transforms.Site) ([]artifacts.Row, error) 
 	if site.Earlier == "" {
 		return nil, nil
 	}
-	store, err := transforms.SharedStore(ctx, site.Store)
+	store, err := site.OpenStore(ctx)
 	if err != nil {
 		return nil, err
 	}

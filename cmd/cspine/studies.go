@@ -22,7 +22,7 @@ import (
 
 // studyFlags are those of every command that takes raw studies through a pipeline.
 type studyFlags struct {
-	data, store, segmenter, engine, precision, name, runner, config, pictures string
+	data, store, from, segmenter, engine, precision, name, runner, config, pictures string
 
 	keepCrops string
 	verify    float64
@@ -30,13 +30,18 @@ type studyFlags struct {
 	beamFlags []string
 	json      bool
 	plan      bool // say what would be done
+
+	stderr  func() io.Writer
+	trouble bool // with from, said already
 }
 
 // addTo gives a command the flags. run says what --run names.
 func (p *studyFlags) addTo(c *cobra.Command, run string) {
+	p.stderr = c.ErrOrStderr
 	p.addInputs(c, run)
 	f := c.Flags()
 	f.StringVar(&p.runner, "runner", pipelines.Embedded, "engine: prism (embedded), flink, dataflow or direct")
+	f.StringVar(&p.from, "cache-from", "", "another artifact store, only read: what the store misses and it has is copied from there")
 	f.StringVar(&p.pictures, "pictures", "", "write a PNG of each study's volume, mask and crops to this folder")
 	f.Float64Var(&p.verify, "verify-cache", 0, "compute this share of what is there already all the same, such as 0.01, and compare")
 	f.StringArrayVar(&p.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
@@ -77,6 +82,9 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 	if !runName.MatchString(p.name) {
 		return usage("--run %q: use letters, digits, '.', '_' and '-'", p.name)
 	}
+	if p.from != "" && absolute(p.from) == absolute(p.store) {
+		return usage("--cache-from %s is the store itself: name another one, or leave it out", p.from)
+	}
 	if p.precision != "" && !slices.Contains(models.Precisions, models.Precision(p.precision)) {
 		return usage("--precision %q is not one of %v", p.precision, models.Precisions)
 	}
@@ -98,10 +106,14 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 // open opens both places, and counts the studies that are asked for.
 func (p *studyFlags) open(ctx context.Context) (site transforms.Site, store *artifacts.Store, err error) {
 	site = transforms.Site{Data: absolute(p.data), Store: absolute(p.store), Plan: p.plan, Verify: p.verify}
+	if p.from != "" {
+		site.From = absolute(p.from)
+	}
 	data, store, err := site.Open(ctx)
 	if err != nil {
 		return site, nil, err
 	}
+	p.sayTrouble(store)
 	all, err := ingest.Studies(ctx, data)
 	if err != nil {
 		return site, nil, err
@@ -139,6 +151,8 @@ func (p *studyFlags) options(site transforms.Site, cfg config, segmenter segment
 
 // report says what a run did, by print or as the JSON of all, and draws the pictures. incomplete makes the command end with its own status.
 func (p *studyFlags) report(ctx context.Context, out io.Writer, store *artifacts.Store, rows []artifacts.Row, s *summary, all any, print func(), incomplete bool) error {
+	p.sayTrouble(store)
+	s.borrowed(store)
 	if !p.json {
 		print()
 	} else if err := writeJSON(out, all); err != nil {
@@ -156,6 +170,14 @@ func (p *studyFlags) report(ctx context.Context, out io.Writer, store *artifacts
 		return &exitError{code: exitQuarantine}
 	}
 	return nil
+}
+
+// sayTrouble says once what is wrong with the store of --cache-from, which fails no run.
+func (p *studyFlags) sayTrouble(store *artifacts.Store) {
+	if _, trouble := store.Borrowed(); trouble != nil && !p.trouble {
+		p.trouble = true
+		fmt.Fprintf(p.stderr(), "cspine: --cache-from %v; what it does not give is computed\n", trouble)
+	}
 }
 
 // model puts the segmenter's files into the store, where every worker finds them.

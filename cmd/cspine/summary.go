@@ -26,6 +26,7 @@ type summary struct {
 	NotFound    int           `json:"vertebrae_not_found"`
 	Hits        int           `json:"hits"`
 	Misses      int           `json:"misses"`
+	Borrowed    int           `json:"borrowed,omitempty"` // artifacts copied from the store of --cache-from
 	Bytes       int64         `json:"bytes_computed"`
 	Stored      int64         `json:"bytes_stored"`
 	Seconds     float64       `json:"seconds"`
@@ -161,8 +162,14 @@ func (s *summary) print(out io.Writer) {
 	list(out, "not reproducible", s.Differing)
 }
 
+// borrowed counts what was copied from the store of --cache-from.
+func (s *summary) borrowed(store *artifacts.Store) { s.Borrowed, _ = store.Borrowed() }
+
 // printWork says what was computed, and how long that took.
 func (s *summary) printWork(out io.Writer) {
+	if s.Borrowed > 0 {
+		fmt.Fprintf(out, "%d artifacts copied from --cache-from\n", s.Borrowed)
+	}
 	if s.Misses == 0 {
 		fmt.Fprintf(out, "nothing to do: all %d artifacts were there already (%.1f s)\n", s.Hits, s.Seconds)
 		return

@@ -93,7 +93,7 @@ func (f *WriteQuarantineFn) ProcessElement(ctx context.Context, _ int, next func
 }
 
 func (f *WriteFn) put(ctx context.Context, key string, data []byte) error {
-	store, err := transforms.SharedStore(ctx, f.Store)
+	store, err := f.OpenStore(ctx)
 	if err != nil {
 		return err
 	}

@@ -200,7 +200,7 @@ type WriteFn struct {
 
 // ProcessElement takes all verdicts, and the rows of all studies that have none.
 func (f *WriteFn) ProcessElement(ctx context.Context, _ int, answered func(*transforms.Answered) bool, flagged func(*artifacts.Row) bool, outcome func(artifacts.Row)) error {
-	store, err := transforms.SharedStore(ctx, f.Store)
+	store, err := f.OpenStore(ctx)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func newDesk(t *testing.T) *desk {
 
 func (d *desk) store() *artifacts.Store {
 	d.t.Helper()
-	store, err := transforms.SharedStore(d.t.Context(), d.site.Store)
+	store, err := d.site.OpenStore(d.t.Context())
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -328,7 +328,7 @@ type DatasetFn struct {
 
 // ProcessElement takes the entries of all shards.
 func (f *DatasetFn) ProcessElement(ctx context.Context, _ int, next func(*string) bool) error {
-	store, err := transforms.SharedStore(ctx, f.Store)
+	store, err := f.OpenStore(ctx)
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ var findEngine = engines.FindTraining
 
 // ProcessElement reports the model that the task gave.
 func (f *DoFn) ProcessElement(ctx context.Context, task Task, outcome func(artifacts.Row)) error {
-	store, err := transforms.SharedStore(ctx, f.Store)
+	store, err := f.OpenStore(ctx)
 	if err != nil {
 		return err
 	}

@@ -47,10 +47,10 @@ type Service struct {
 type codes struct{ denied, noBucket, busy, broken string }
 
 // Services are the clouds by the scheme of their URLs.
-var Services = map[string]func(*testing.T) *Service{"s3": S3, "gs": GCS, "azblob": Azure}
+var Services = map[string]func(testing.TB) *Service{"s3": S3, "gs": GCS, "azblob": Azure}
 
 // S3 starts an S3 service that ends with the test.
-func S3(t *testing.T) *Service {
+func S3(t testing.TB) *Service {
 	t.Helper()
 	backend := s3mem.New()
 	if err := backend.CreateBucket(Bucket); err != nil {
@@ -71,7 +71,7 @@ func S3(t *testing.T) *Service {
 }
 
 // GCS starts a Google Cloud Storage service that ends with the test.
-func GCS(t *testing.T) *Service {
+func GCS(t testing.TB) *Service {
 	t.Helper()
 	s := start(t, "gs", func(host string) http.Handler {
 		emulator, err := fakestorage.NewServerWithOptions(fakestorage.Options{NoListener: true, PublicHost: host, ExternalURL: "http://" + host})
@@ -93,7 +93,7 @@ func GCS(t *testing.T) *Service {
 }
 
 // Azure starts an Azure Blob Storage service that ends with the test.
-func Azure(t *testing.T) *Service {
+func Azure(t testing.TB) *Service {
 	t.Helper()
 	s := start(t, "azblob", func(string) http.Handler { return newAzure(azureAccount, Bucket) })
 	t.Setenv("AZURE_STORAGE_ACCOUNT", azureAccount)
@@ -107,7 +107,7 @@ func Azure(t *testing.T) *Service {
 
 const azureAccount = "account"
 
-func start(t *testing.T, name string, emulator func(host string) http.Handler) *Service {
+func start(t testing.TB, name string, emulator func(host string) http.Handler) *Service {
 	t.Helper()
 	s := &Service{Name: name}
 	s.server = httptest.NewServer(s)
