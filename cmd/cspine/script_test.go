@@ -10,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/artifacts/artifactstest"
 )
 
 func TestMain(m *testing.M) {
@@ -35,7 +36,7 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, "CSPINE_NATIVE_DIR="+os.Getenv("CSPINE_NATIVE_DIR"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "blank": blank, "aged": aged},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "blank": blank, "aged": aged, "sound": sound},
 	})
 }
 
@@ -102,4 +103,18 @@ func aged(ts *testscript.TestScript, _ bool, args []string) {
 	file, err := artifacts.WriteManifest(rows)
 	ts.Check(err)
 	ts.Check(store.PutNamed(ctx, key, file))
+}
+
+// sound checks that every record of a store leads to an object that hashes to what it says: sound FOLDER.
+func sound(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sound FOLDER")
+	}
+	ctx := context.Background()
+	store, err := artifacts.Open(ctx, ts.MkAbs(args[0]), &artifacts.Options{MustExist: true})
+	ts.Check(err)
+	defer store.Close()
+	records, err := artifactstest.CheckSound(ctx, store)
+	ts.Check(err)
+	ts.Logf("%d records", records)
 }
