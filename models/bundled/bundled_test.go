@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/models/onnx"
 )
 
 func TestClassifierIsSmallCalibratedAndTakesVertebrae(t *testing.T) {
@@ -19,8 +20,12 @@ func TestClassifierIsSmallCalibratedAndTakesVertebrae(t *testing.T) {
 		len(info.Outputs) != 1 || !slices.Equal(info.Outputs[0].Shape, []int64{1, 15}) {
 		t.Errorf("ports are %v and %v", info.Inputs, info.Outputs)
 	}
+	properties, err := onnx.Metadata(Classifier())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, key := range []string{"cspine.training", "cspine.prior", "cspine.calibration"} {
-		if info.Metadata[key] == "" {
+		if properties[key] == "" {
 			t.Errorf("its metadata have no %s", key)
 		}
 	}
