@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestCutShardsAreCorrupt(t *testing.T) {
@@ -104,4 +106,53 @@ func FuzzOpen(f *testing.F) {
 	f.Add(write(f, samplesOf(1, 2, 2), 1))
 	f.Add(write(f, samplesOf(4, 2, 6, 8, 8), 1))
 	f.Fuzz(readAll)
+}
+
+// TestNoFlippedBitIsServed: whatever bit of a shard flips, a reader gets an error, or what was written.
+func TestNoFlippedBitIsServed(t *testing.T) {
+	want := samplesOf(4, 2, 6, 8, 8)
+	file := write(t, want, 1)
+	for at := 0; at < len(file); at += 7 {
+		checkFlip(t, file, want, at, at%8)
+	}
+}
+
+// Page headers and the footer carry no check sum; what they say is compared.
+func TestNoFlippedBitOfAPageHeaderIsServed(t *testing.T) {
+	want := samplesOf(4, 2, 6, 8, 8)
+	file := write(t, want, 1)
+	r := open(t, file)
+	for i, leaf := range r.file.Schema().Columns() {
+		if leaf[0] != "z_positions" && leaf[0] != "label" {
+			continue
+		}
+		start := int(r.file.Metadata().RowGroups[0].Columns[i].MetaData.DataPageOffset)
+		header, err := readPageHeader(file[start:][:256])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for bit := range 8 * header.size {
+			checkFlip(t, file, want, start+bit/8, bit%8)
+		}
+	}
+}
+
+// checkFlip reads all of a shard with one bit flipped, until an error.
+func checkFlip(t *testing.T, file []byte, want []Sample, at, bit int) {
+	t.Helper()
+	flipped := bytes.Clone(file)
+	flipped[at] ^= 1 << bit
+	r, err := Open(bytes.NewReader(flipped), int64(len(flipped)))
+	if err == nil && r.Rows() != len(want) {
+		t.Errorf("byte %d of %d, bit %d: %d rows", at, len(file), bit, r.Rows())
+	}
+	for i := 0; err == nil && i < r.Rows(); i++ {
+		var got Sample
+		if got, err = r.Read(i, nil); err == nil && !cmp.Equal(got, want[i]) {
+			t.Errorf("byte %d of %d, bit %d: row %d is another\n%s", at, len(file), bit, i, cmp.Diff(want[i], got))
+		}
+	}
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		t.Errorf("byte %d of %d, bit %d: not ErrCorrupt: %v", at, len(file), bit, err)
+	}
 }

@@ -246,6 +246,9 @@ func (r *Reader[S]) walk(c *format.ColumnMetaData, rows int, tensors bool) ([]pa
 			return nil, fmt.Errorf("%w: more than %d values in %d rows", ErrCorrupt, maxList*rows, rows)
 		}
 	}
+	if int64(values) != c.NumValues {
+		return nil, fmt.Errorf("%w: pages of %d values where the footer names %d", ErrCorrupt, values, c.NumValues)
+	}
 	if tensors && len(pages) != rows {
 		return nil, fmt.Errorf("%w: %d tensors in %d rows", ErrCorrupt, len(pages), rows)
 	}
