@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/volume"
 )
 
@@ -215,19 +216,18 @@ func (m *Manifest) Folds() []int {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// JSON returns the manifest's file.
-func (m *Manifest) JSON() ([]byte, error) {
-	b, err := json.MarshalIndent(m, "", "  ")
+// JSON returns the manifest's file, sealed (see artifacts.SealJSON).
+func (m *Manifest) JSON() ([]byte, error) { return artifacts.SealJSON(m) }
+
+// ReadManifest reads a manifest's file, and refuses one that does not match its check sum; the first ones carried none. What NewPart knows of a
+// shard beyond it is not there any more.
+func ReadManifest(file []byte) (*Manifest, error) {
+	text, err := artifacts.UnsealJSON(file)
 	if err != nil {
 		return nil, fmt.Errorf("shard: manifest: %w", err)
 	}
-	return append(b, '\n'), nil
-}
-
-// ReadManifest reads a manifest's file. What NewPart knows of a shard beyond it is not there any more.
-func ReadManifest(file []byte) (*Manifest, error) {
 	m := Manifest{Task: Crops} // the first manifests named no task
-	d := json.NewDecoder(bytes.NewReader(file))
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
 		return nil, fmt.Errorf("shard: manifest: %w", err)

@@ -115,7 +115,10 @@ func (k *keeper) load(ctx context.Context) (last, best *Checkpoint, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := json.Unmarshal(text, &k.pointer); err != nil {
+	if text, err = artifacts.UnsealJSON(text); err == nil {
+		err = json.Unmarshal(text, &k.pointer)
+	}
+	if err != nil {
 		slog.Warn("train: the pointer to the checkpoints is damaged; training starts anew", "key", PointerKey(k.recipe), "error", err)
 		k.pointer = Pointer{}
 		return nil, nil, nil
@@ -175,11 +178,11 @@ func (k *keeper) save(ctx context.Context, c *Checkpoint, best bool) error {
 	if best {
 		p.Best = p.Last
 	}
-	text, err := json.Marshal(p)
+	text, err := artifacts.SealJSON(p)
 	if err != nil {
 		return err
 	}
-	if err := k.store.PutNamed(ctx, PointerKey(k.recipe), append(text, '\n')); err != nil {
+	if err := k.store.PutNamed(ctx, PointerKey(k.recipe), text); err != nil {
 		return err
 	}
 	k.pointer = p
