@@ -14,11 +14,13 @@ import (
 //	datasets/<name>/…          named files: what belongs to a data set
 //	trainings/<name>/…         named files: where a training is that is not done
 //	predictions/<name>/…       named files: what a run answers
+//	leases/…                   who is at work (see Lease)
 //	tmp/                       unfinished files, on file systems only
 const (
 	markerKey     = "cspine-store.json"
 	objectsFolder = "objects"
 	recordsFolder = "records"
+	leasesFolder  = "leases"
 	tempFolder    = "tmp"
 )
 

@@ -42,6 +42,7 @@ func RunWith(t *testing.T, opts *artifacts.Options, fresh func(t *testing.T) Loc
 		{"Named", namedRules},
 		{"Presence", presenceRules},
 		{"Faults", faultRules},
+		{"Leases", leaseRules},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, r := range group.rules {

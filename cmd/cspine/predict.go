@@ -76,6 +76,11 @@ func (p *predictFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	end, err := announce(c, store, "predict of run "+p.name)
+	if err != nil {
+		return err
+	}
+	defer end()
 	start := time.Now()
 	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PredictSteps, opts.Studies, nil, func() error {
 		return pipelines.Run(ctx, p.runner, p.beamFlags, func(s beam.Scope) error {

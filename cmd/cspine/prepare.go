@@ -77,6 +77,11 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	end, err := announce(c, store, "prepare of run "+p.name)
+	if err != nil {
+		return err
+	}
+	defer end()
 	start := time.Now()
 	totals := map[string]int{"shard": opts.Shard.Buckets}
 	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PrepareSteps(p.task), opts.Studies, totals, func() error {

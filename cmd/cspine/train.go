@@ -122,6 +122,11 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 		return err
 	}
 	defer store.Close()
+	end, err := announce(c, store, "train on data set "+t.dataset)
+	if err != nil {
+		return err
+	}
+	defer end()
 	tasks, err := t.tasks(ctx, store, s, cfg, loop)
 	if err != nil {
 		return err
