@@ -56,9 +56,11 @@ func (d *Digest) UnmarshalText(text []byte) (err error) {
 
 func isLowerHex(s string) bool {
 	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+		if !isHexDigit(c) {
 			return false
 		}
 	}
 	return true
 }
+
+func isHexDigit(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }

@@ -57,11 +57,17 @@ func readMarker(ctx context.Context, driver Driver) error {
 }
 
 func createMarker(ctx context.Context, driver Driver) error {
-	file, err := json.Marshal(marker{Format: storeFormat, About: "a cspine artifact store; its layout stands in docs/formats.md"})
+	file, err := encodeMarker()
 	if err != nil {
 		return err
 	}
-	return driver.Create(ctx, markerKey, append(file, '\n'))
+	return driver.Create(ctx, markerKey, file)
+}
+
+// encodeMarker returns the marker's file, which is the same for all stores of this format.
+func encodeMarker() ([]byte, error) {
+	file, err := json.Marshal(marker{Format: storeFormat, About: "a cspine artifact store; its layout stands in docs/formats.md"})
+	return append(file, '\n'), err
 }
 
 // anyKey returns some key of the driver, or "" if it has none.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -63,18 +64,70 @@ func WriteManifest(rows []Row) ([]byte, error) {
 // ReadManifest returns the rows of a manifest that is whole. Columns it does not know are passed over, and
 // missing ones are left empty. Its errors wrap ErrCorrupt.
 func ReadManifest(file []byte) ([]Row, error) {
-	at, ok := findSeal(file)
-	if !ok {
-		return nil, corrupt("manifest: it carries no %s: not written by cspine, or damaged", sealKey)
-	}
-	if string(file[at:at+len(sealBlank)]) != sealOf(file, at).String() {
-		return nil, corrupt("manifest: it does not match its %s", sealKey)
+	if err := checkSeal(file); err != nil {
+		return nil, err
 	}
 	rows, err := parquet.Read[Row](bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		return nil, corrupt("manifest: %v", err)
 	}
 	return rows, nil
+}
+
+// manifestDigests calls see with the digests of every row of a manifest, the zero value where there is none. It holds a few
+// rows at a time, for manifests of millions. Its errors wrap ErrCorrupt.
+func manifestDigests(file []byte, see func(recipe, output Digest)) error {
+	if err := checkSeal(file); err != nil {
+		return err
+	}
+	type names struct {
+		Recipe string `parquet:"recipe"`
+		Digest string `parquet:"digest"`
+	}
+	open, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return corrupt("manifest: %v", err)
+	}
+	rows := parquet.NewGenericReader[names](open)
+	defer rows.Close()
+	buffer := make([]names, 1024)
+	for {
+		n, err := rows.Read(buffer)
+		for _, row := range buffer[:n] {
+			recipe, recipeErr := parseOptional(row.Recipe)
+			output, outputErr := parseOptional(row.Digest)
+			if err := errors.Join(recipeErr, outputErr); err != nil {
+				return corrupt("manifest: %v", err)
+			}
+			see(recipe, output)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return corrupt("manifest: %v", err)
+		}
+	}
+}
+
+// parseOptional reads a digest that may be left out.
+func parseOptional(s string) (Digest, error) {
+	if s == "" {
+		return Digest{}, nil
+	}
+	return ParseDigest(s)
+}
+
+// checkSeal checks that a manifest's file is as it was written. Its errors wrap ErrCorrupt.
+func checkSeal(file []byte) error {
+	at, ok := findSeal(file)
+	if !ok {
+		return corrupt("manifest: it carries no %s: not written by cspine, or damaged", sealKey)
+	}
+	if string(file[at:at+len(sealBlank)]) != sealOf(file, at).String() {
+		return corrupt("manifest: it does not match its %s", sealKey)
+	}
+	return nil
 }
 
 const (

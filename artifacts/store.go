@@ -14,6 +14,8 @@
 //     record that does not parse, a recipe filed under another's digest, an object cut short or gone.
 //   - Writers of one recipe, in one process or many, may repeat work and never spoil it. The first record
 //     stays: all of them end with the digest it names.
+//   - Nothing that a kept manifest names is deleted by Collect, nor anything under the hands of who holds a
+//     lease: those who make artifacts must hold a shared one, those who delete an exclusive one.
 //   - Nothing here reads patient data, and callers must not put any into recipes, notes or keys.
 package artifacts
 

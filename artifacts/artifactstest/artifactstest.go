@@ -43,6 +43,8 @@ func RunWith(t *testing.T, opts *artifacts.Options, fresh func(t *testing.T) Loc
 		{"Presence", presenceRules},
 		{"Faults", faultRules},
 		{"Leases", leaseRules},
+		{"Verify", verifyRules},
+		{"Collect", collectRules},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, r := range group.rules {

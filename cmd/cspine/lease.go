@@ -8,7 +8,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 )
 
-// announce tells others, until end is called, that this work is under way in the store: what deletes artifacts waits meanwhile. It fails while one is at work.
+// announce tells others, until end is called, that this work is under way in the store: 'cspine gc' deletes nothing meanwhile. It fails while one is at work.
 func announce(c *cobra.Command, store *artifacts.Store, work string) (end func(), err error) {
 	lease, err := store.Share(c.Context(), work)
 	if err != nil {

@@ -23,10 +23,10 @@ import (
 
 // The exit codes of every command.
 const (
-	exitOK         = 0
-	exitFailed     = 1 // the command could not do its work
-	exitUsage      = 2 // the command was asked the wrong way
-	exitQuarantine = 3 // the work is done, but for the studies listed
+	exitOK     = 0
+	exitFailed = 1 // the command could not do its work
+	exitUsage  = 2 // the command was asked the wrong way
+	exitFound  = 3 // the work is done, but something was found: studies in quarantine, or damage
 )
 
 // exitError carries an exit code. An empty message means that the command has said everything.
@@ -102,7 +102,7 @@ intermediate result as a cached artifact: after a new model, only what it
 changes is computed again.
 
 Exit status of every command: 0 all good, 1 failed, 2 wrong usage,
-3 done, but some studies went into quarantine.`,
+3 done, but something was found: studies in quarantine, or damage.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRun: func(*cobra.Command, []string) {
@@ -119,7 +119,7 @@ Exit status of every command: 0 all good, 1 failed, 2 wrong usage,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, c.CommandPath())
 	})
-	root.AddCommand(newPrepare(), newPlan(), newPredict(), newExport(), newInspect(), newWhy(), newLineage(), newPhantom(), newModel(), newTrain(), newEvaluate(), newDoctor())
+	root.AddCommand(newPrepare(), newPlan(), newPredict(), newExport(), newInspect(), newWhy(), newLineage(), newPhantom(), newModel(), newTrain(), newEvaluate(), newVerify(), newGC(), newDoctor())
 	asUsage(root)
 	return root
 }

@@ -146,7 +146,7 @@ func (p *planFlags) tell(out io.Writer, found *plan.Plan, earlier string) error 
 		printPlan(out, found, p.name, earlier, len(p.only) > 0)
 	}
 	if len(found.Refused) > 0 {
-		return &exitError{code: exitQuarantine}
+		return &exitError{code: exitFound}
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, "CSPINE_NATIVE_DIR="+os.Getenv("CSPINE_NATIVE_DIR"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "blank": blank, "aged": aged, "sound": sound},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "blank": blank, "aged": aged, "sound": sound, "damage": damage},
 	})
 }
 
@@ -117,4 +117,25 @@ func sound(ts *testscript.TestScript, neg bool, args []string) {
 	records, err := artifactstest.CheckSound(ctx, store)
 	ts.Check(err)
 	ts.Logf("%d records", records)
+}
+
+// damage flips a bit in the middle of the first file of these, where it lies: damage PATTERN. All names of the file show it.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
+	if err != nil || len(files) == 0 {
+		ts.Fatalf("no file is named %s: %v", args[0], err)
+	}
+	ts.Check(flipBit(files[0]))
+}
+
+func flipBit(name string) error {
+	file, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	file[len(file)/2] ^= 4
+	if err := os.Chmod(name, 0o666); err != nil {
+		return err
+	}
+	return os.WriteFile(name, file, 0o666)
 }

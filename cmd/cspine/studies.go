@@ -167,7 +167,7 @@ func (p *studyFlags) report(ctx context.Context, out io.Writer, store *artifacts
 		return fmt.Errorf("%s came out other than what the store has: see 'not reproducible'", plural(n, "artifact", "artifacts"))
 	}
 	if incomplete {
-		return &exitError{code: exitQuarantine}
+		return &exitError{code: exitFound}
 	}
 	return nil
 }
