@@ -55,7 +55,7 @@ type result struct {
 	Kills     int     `json:"kills"`
 	Completed int     `json:"completed"` // runs that came to their end and had the right shards
 	Records   int     `json:"records"`   // that were checked, all kills together
-	RunS      float64 `json:"run_s"`     // seconds of an undisturbed run
+	RunS      float64 `json:"run_s"`     // seconds of an undisturbed run, the shortest
 	Seconds   float64 `json:"seconds"`
 }
 
@@ -75,12 +75,16 @@ func (h *harness) measure(ctx context.Context, kills int, most time.Duration) (e
 	if err != nil {
 		return err
 	}
-	r := result{RunS: undisturbed.Seconds()}
+	var r result
 	kept := map[artifacts.Digest]artifacts.Output{}
 	for r.Kills < kills && time.Since(begin) < most {
+		started := time.Now()
 		killed, err := h.prepare("store", 1+rand.N(undisturbed*11/10))
 		if err != nil {
 			return err
+		}
+		if !killed && len(kept) == 0 { // from nothing to the end: the machine may have been busy before
+			undisturbed = min(undisturbed, time.Since(started))
 		}
 		if killed {
 			r.Kills++
@@ -104,7 +108,7 @@ func (h *harness) measure(ctx context.Context, kills int, most time.Duration) (e
 		return err
 	}
 	r.Completed++
-	r.Seconds = time.Since(begin).Seconds()
+	r.RunS, r.Seconds = undisturbed.Seconds(), time.Since(begin).Seconds()
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
