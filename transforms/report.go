@@ -186,14 +186,15 @@ func (r *Report) Once(ctx context.Context, given, gave any, do func() error) err
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(r.rows, func(a, b artifacts.Row) int {
-		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Recipe, b.Recipe))
-	})
-	for i := range r.rows {
+	first := 0 // one and the same row, in whatever order they were reported
+	for i, row := range r.rows {
 		r.rows[i].Given = key
+		if f := r.rows[first]; cmp.Or(cmp.Compare(row.Part, f.Part), cmp.Compare(row.Recipe, f.Recipe)) < 0 {
+			first = i
+		}
 	}
 	if len(r.rows) > 0 {
-		r.rows[0].Gave = string(handed)
+		r.rows[first].Gave = string(handed)
 	}
 	return nil
 }
