@@ -171,3 +171,32 @@ func TestADamagedManifestIsNotBelieved(t *testing.T) {
 		t.Errorf("asked %d times: %+v", w.asked, rows)
 	}
 }
+
+func TestAVerifiedStepBeginsWithNothingHandedOn(t *testing.T) {
+	w := newWard(t)
+	w.run(Study{UID: "1.2.3"})
+	for i, share := range []float64{0, 1} {
+		w.site.Verify = share
+		var gave []string
+		pending := false
+		ok, err := w.site.Run(t.Context(), "list", "1.2.3", &pending, func(r artifacts.Row) {
+			file, err := artifacts.WriteManifest([]artifacts.Row{r})
+			if err == nil && i == 0 {
+				w.site.Earlier = "runs/ward/list.parquet"
+				err = w.store().PutNamed(t.Context(), w.site.Earlier, file)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}, func(r *Report) error {
+			return r.Once(t.Context(), "same", &gave, func() error {
+				gave = append(gave, "logits") // as steps do that make several
+				r.Row(artifacts.Row{Verdict: OK})
+				return nil
+			})
+		})
+		if !ok || err != nil || len(gave) != 1 {
+			t.Errorf("share %g: %v, %t, %v", share, gave, ok, err)
+		}
+	}
+}
