@@ -86,6 +86,11 @@ func (c census) findEncoded(d Digest, e Encoding) *listed {
 	return nil
 }
 
+// hasSize reports whether an object is listed in this size, in whatever encoding.
+func (c census) hasSize(d Digest, size int64) bool {
+	return slices.ContainsFunc(c.find(d), func(l listed) bool { return l.size == size })
+}
+
 // mark marks what is listed under a digest, if anything is.
 func (c census) mark(d Digest, m mark) {
 	of := c.find(d)

@@ -5,22 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Presence tells which records and objects a store has: of the moment in which it was made, or, where it has not looked
 // beforehand, of the moment in which it is asked. It may be used from several goroutines.
 type Presence struct {
-	store *Store
-	// Nil where nothing was listed.
-	records map[Digest]struct{}
-	objects map[heldObject]struct{}
-}
-
-type heldObject struct {
-	digest Digest
-	stored int64
+	store            *Store
+	listed           bool // whether records and objects are what the store has
+	records, objects census
 }
 
 // A listing names up to listPage keys with one request, and is cut into listParts that are asked for at once.
@@ -43,42 +35,38 @@ func (s *Store) Presence(ctx context.Context, n int) (*Presence, error) {
 	if listing := 2 * (len(listParts) + 256*some/listPage); listing > 2*n {
 		return p, nil
 	}
-	p.records, p.objects = map[Digest]struct{}{}, map[heldObject]struct{}{}
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	for _, folder := range []string{recordsFolder, objectsFolder} {
-		for _, part := range listParts {
-			g.Go(func() error {
-				for info, err := range s.driver.List(ctx, fmt.Sprintf("%s/%c", folder, part)) {
-					if err != nil {
-						return err
-					}
-					mu.Lock()
-					p.add(info)
-					mu.Unlock()
-				}
-				return nil
-			})
-		}
-	}
-	return p, g.Wait()
+	return p, p.list(ctx)
 }
 
-func (p *Presence) add(info Info) {
-	if d, _, ok := parseObjectKey(info.Key); ok {
-		p.objects[heldObject{d, info.Size}] = struct{}{}
-	} else if d, ok := parseRecordKey(info.Key); ok {
-		p.records[d] = struct{}{}
-	}
+func (p *Presence) list(ctx context.Context) error {
+	p.listed = true
+	folders := []struct {
+		name string
+		add  func(Info, mark) bool
+	}{{recordsFolder, p.records.addRecord}, {objectsFolder, p.objects.addObject}}
+	var mu sync.Mutex
+	err := inParallel(ctx, requestsAtOnce, len(folders)*len(listParts), func(ctx context.Context, i int) error {
+		folder, part := folders[i/len(listParts)], listParts[i%len(listParts)]
+		for info, err := range p.store.driver.List(ctx, fmt.Sprintf("%s/%c", folder.name, part)) {
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			folder.add(info, 0)
+			mu.Unlock()
+		}
+		return nil
+	})
+	p.records.sort()
+	p.objects.sort()
+	return err
 }
 
 // Has reports whether the store has the record of a recipe, and in its stored size the object that the record is known to name. It
 // reads neither: what is damaged inside counts as there.
 func (p *Presence) Has(ctx context.Context, recipe, object Digest, stored int64) (bool, error) {
-	if p.objects != nil {
-		_, record := p.records[recipe]
-		_, content := p.objects[heldObject{object, stored}]
-		return record && content, nil
+	if p.listed {
+		return len(p.records.find(recipe)) > 0 && p.objects.hasSize(object, stored), nil
 	}
 	if _, err := p.store.driver.Stat(ctx, recordKey(recipe)); err != nil {
 		return false, absent(err)
