@@ -6,25 +6,11 @@
 #
 # Studies and weights follow from the seeds here. The trained bytes follow from them, the code's version and the processor's kernels.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cspine=$here/../../run.sh
-dir=${1:-$here/../../.bundle}
-mkdir -p "$dir"
-dir=$(cd "$dir" && pwd)
-
-phantoms() {
-	local name=$1
-	shift
-	if [[ ! -f $dir/$name/train.csv ]]; then
-		rm -rf "$dir/$name.tmp"
-		"$cspine" phantom --out "$dir/$name.tmp" --masks 0 "$@"
-		mv "$dir/$name.tmp" "$dir/$name"
-	fi
-}
+source "$(dirname "${BASH_SOURCE[0]}")/phantoms.sh"
 
 # A classifier learns from many fractures. None is held out: other phantoms tell how good it is.
 if [[ ! -f $dir/store/datasets/fractures/manifest.json ]]; then
-	phantoms fractures --studies 600 --slices 140-260 --size 320-512 --syntax jpeg-lossless --fractured 0.3 --seed 11
+	phantoms fractures --masks 0 --studies 600 --slices 140-260 --size 320-512 --syntax jpeg-lossless --fractured 0.3 --seed 11
 	"$cspine" prepare --data "$dir/fractures" --store "$dir/store" --segmenter bundled --run fractures
 fi
 rm -rf "$dir/fractures"
@@ -32,14 +18,14 @@ rm -rf "$dir/fractures"
 	--config "$here/classifier.toml" --out "$dir/trained.onnx"
 
 # How often a vertebra is fractured is another matter: phantoms as they usually are tell how sure the classifier may be.
-phantoms certainty --studies 100 --slices 140-260 --size 320-512 --syntax jpeg-lossless --seed 401
+phantoms certainty --masks 0 --studies 100 --slices 140-260 --size 320-512 --syntax jpeg-lossless --seed 401
 "$cspine" predict --data "$dir/certainty" --store "$dir/store" --segmenter bundled --classifier "$dir/trained.onnx" \
 	--run certainty --out "$dir/certainty.csv"
 "$cspine" model calibrate "$dir/trained.onnx" "$dir/classifier.onnx" --kind platt \
 	--submission "$dir/certainty.csv" --truth "$dir/certainty/train.csv"
 
 # Phantoms of another seed, in every syntax and both signednesses.
-phantoms test --studies 100 --slices 200 --size 512 --syntax mixed --seed 601
+phantoms test --masks 0 --studies 100 --slices 200 --size 512 --syntax mixed --seed 601
 "$cspine" predict --data "$dir/test" --store "$dir/store" --segmenter bundled --classifier "$dir/classifier.onnx" \
 	--run test --out "$dir/test.csv"
 "$cspine" evaluate --submission "$dir/test.csv" --truth "$dir/test/train.csv" --plots "$dir/plots"

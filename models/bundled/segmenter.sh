@@ -6,17 +6,9 @@
 #
 # Studies and weights follow from the seeds here. The trained bytes follow from them, the code's version and the processor's kernels.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cspine=$here/../../run.sh
-dir=${1:-$here/../../.bundle}
-mkdir -p "$dir"
-dir=$(cd "$dir" && pwd)
+source "$(dirname "${BASH_SOURCE[0]}")/phantoms.sh"
 
-if [[ ! -f $dir/training/train.csv ]]; then
-	rm -rf "$dir/training.tmp"
-	"$cspine" phantom --out "$dir/training.tmp" --studies 500 --masks 500 --vary wide --slices 60-200 --size 192-320 --seed 1
-	mv "$dir/training.tmp" "$dir/training"
-fi
+phantoms training --studies 500 --masks 500 --vary wide --slices 60-200 --size 192-320 --seed 1
 "$cspine" prepare --task segmentation --data "$dir/training" --store "$dir/store" --run training
 "$cspine" model build unet-small --size 64 --seed 1 --out "$dir/start.onnx"
 "$cspine" train segmenter --store "$dir/store" --dataset training --fold 0 --engine gorgonia --run half \
@@ -27,12 +19,7 @@ fi
 # Phantoms of other seeds: the usual ones, in every syntax and both signednesses, and ones that vary as widely as the training's.
 test_on() {
 	local name=$1
-	shift
-	if [[ ! -f $dir/$name/train.csv ]]; then
-		rm -rf "$dir/$name.tmp"
-		"$cspine" phantom --out "$dir/$name.tmp" "$@"
-		mv "$dir/$name.tmp" "$dir/$name"
-	fi
+	phantoms "$@"
 	"$cspine" prepare --task segmentation --data "$dir/$name" --store "$dir/store" --run "$name"
 	"$cspine" evaluate segmenter --store "$dir/store" --dataset "$name" --segmenter "$dir/segmenter.onnx"
 }
