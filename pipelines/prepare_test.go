@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -94,19 +93,10 @@ func (b *bench) planAndRun(build func(s beam.Scope, site transforms.Site, id str
 }
 
 // observed runs a pipeline and returns what its steps report.
-func (b *bench) observed(build func(beam.Scope)) (rows []artifacts.Row) {
+func (b *bench) observed(build func(beam.Scope)) []artifacts.Row {
 	b.t.Helper()
-	var mu sync.Mutex
-	stop := transforms.Observe(func(r artifacts.Row) {
-		mu.Lock()
-		defer mu.Unlock()
-		rows = append(rows, r)
-	})
-	defer stop()
-	if err := Run(b.t.Context(), Embedded, nil, func(s beam.Scope) error {
-		build(s)
-		return nil
-	}); err != nil {
+	rows, err := Reported(b.t.Context(), build)
+	if err != nil {
 		b.t.Fatal(err)
 	}
 	return rows

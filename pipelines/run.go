@@ -13,6 +13,9 @@ import (
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"   //nolint:staticcheck // -runner direct: deprecated, and one process without gRPC
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/flink"    // -runner flink
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"    // -runner prism
+
+	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/transforms"
 )
 
 // Embedded is the engine that runs in this process.
@@ -48,6 +51,22 @@ func Run(ctx context.Context, runner string, beamFlags []string, build func(beam
 		return fmt.Errorf("the run on %s failed: %s; finished work is kept, run the same command again once this is mended", runner, cause(err))
 	}
 	return nil
+}
+
+// Reported runs a pipeline in this process, and returns what its steps report, in no particular order.
+func Reported(ctx context.Context, build func(beam.Scope)) (rows []artifacts.Row, err error) {
+	var mu sync.Mutex
+	stop := transforms.Observe(func(row artifacts.Row) {
+		mu.Lock()
+		defer mu.Unlock()
+		rows = append(rows, row)
+	})
+	defer stop()
+	err = Run(ctx, Embedded, nil, func(s beam.Scope) error {
+		build(s)
+		return nil
+	})
+	return rows, err
 }
 
 // cause returns the last line of a runner's error: it wraps what a transform returned in pages about its plan.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cspine/cspine/artifacts"
 )
@@ -19,9 +20,15 @@ type Earlier struct {
 	store    *artifacts.Store
 	rows     []artifacts.Row
 	given    map[string][]int32 // rows by Given
-	last     map[place][]int32  // rows by what they are about: of several models there are several
-	gave     map[place]string   // what was handed on, by step and subject
 	presence *artifacts.Presence
+	// about is made when a step first has something to compute.
+	about func() *places
+}
+
+// places are the rows by what they are about.
+type places struct {
+	last map[place][]int32 // those that name an artifact: of several models there are several
+	gave map[place]string  // what was handed on, by step and subject
 }
 
 // place is what a row is about. Studies have the names of their folders until they are indexed, and those of their UIDs from then on.
@@ -36,7 +43,7 @@ func ReadEarlier(ctx context.Context, store *artifacts.Store, key string, studie
 	if err != nil {
 		return nil, fmt.Errorf("the earlier run's manifest: %w", err)
 	}
-	e := &Earlier{store: store, given: map[string][]int32{}, last: map[place][]int32{}, gave: map[place]string{}}
+	e := &Earlier{store: store, given: map[string][]int32{}}
 	if e.rows, err = artifacts.ReadManifest(file); err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
@@ -44,24 +51,31 @@ func ReadEarlier(ctx context.Context, store *artifacts.Store, key string, studie
 		if row.Given != "" {
 			e.given[row.Given] = append(e.given[row.Given], int32(i))
 		}
-		if row.Gave != "" {
-			e.gave[place{step: row.Step, subject: row.Subject}] = row.Gave
-		}
-		if row.Recipe == "" {
-			continue
-		}
-		e.place(row.Subject, i)
-		if folder := folderOf(row); folder != "" {
-			e.place(folder, i)
-		}
 	}
+	e.about = sync.OnceValue(e.places)
 	e.presence, err = store.Presence(ctx, min(len(e.rows), rowsPerStudy*studies))
 	return e, err
 }
 
-func (e *Earlier) place(subject string, row int) {
-	at := place{e.rows[row].Step, subject, e.rows[row].Part}
-	e.last[at] = append(e.last[at], int32(row))
+func (e *Earlier) places() *places {
+	p := &places{last: map[place][]int32{}, gave: map[place]string{}}
+	for i, row := range e.rows {
+		if row.Gave != "" {
+			p.gave[place{step: row.Step, subject: row.Subject}] = row.Gave
+		}
+		if row.Recipe == "" {
+			continue
+		}
+		subjects := []string{row.Subject}
+		if folder := folderOf(row); folder != "" {
+			subjects = append(subjects, folder)
+		}
+		for _, subject := range subjects {
+			at := place{row.Step, subject, row.Part}
+			p.last[at] = append(p.last[at], int32(i))
+		}
+	}
+	return p
 }
 
 // folderOf returns the folder of the study that a step handed on.
@@ -122,13 +136,17 @@ const (
 // why says why a recipe has to be computed: in what it differs from that of the earlier run, from the nearest where there were several. The texts
 // of equal reasons are equal, so that they can be counted.
 func (e *Earlier) why(ctx context.Context, at place, recipe artifacts.Recipe) (string, error) {
-	if e == nil || len(e.last[at]) == 0 {
+	if e == nil {
+		return NewSample, nil
+	}
+	last := e.about().last[at]
+	if len(last) == 0 {
 		return NewSample, nil
 	}
 	digest := recipe.Digest().String()
 	var nearest []artifacts.Difference
 	found := false
-	for _, i := range e.last[at] {
+	for _, i := range last {
 		if e.rows[i].Recipe == digest {
 			return Gone, nil
 		}
@@ -203,7 +221,7 @@ func (r *Report) Before(gave any) bool {
 	if r.earlier == nil {
 		return false
 	}
-	text := r.earlier.gave[place{step: r.step, subject: r.subject}]
+	text := r.earlier.about().gave[place{step: r.step, subject: r.subject}]
 	return text != "" && json.Unmarshal([]byte(text), gave) == nil
 }
 
@@ -212,17 +230,13 @@ func (r *Report) BeforePart(ctx context.Context, part string) (out artifacts.Out
 	if r.earlier == nil {
 		return out, false, nil
 	}
-	for _, i := range r.earlier.last[place{r.step, r.subject, part}] {
+	for _, i := range r.earlier.about().last[place{r.step, r.subject, part}] {
 		recipe, err := artifacts.ParseDigest(r.earlier.rows[i].Recipe)
 		if err != nil {
 			continue
 		}
-		record, ok, err := r.Store.Lookup(ctx, recipe)
-		if err != nil && !errors.Is(err, artifacts.ErrCorrupt) {
-			return out, false, Fatal(err)
-		}
-		if ok {
-			return record.Output, true, nil
+		if record, ok, err := r.lookup(ctx, recipe); ok || err != nil {
+			return record.Output, ok, err
 		}
 	}
 	return out, false, nil
@@ -232,9 +246,9 @@ func (r *Report) BeforePart(ctx context.Context, part string) (out artifacts.Out
 // reported as a hit, also in a plan, which records nothing.
 func (r *Report) Keep(ctx context.Context, part string, recipe artifacts.Recipe, compute func(context.Context) (artifacts.Content, string, error)) (err error) {
 	digest := recipe.Digest()
-	record, ok, err := r.Store.Lookup(ctx, digest)
-	if err != nil && !errors.Is(err, artifacts.ErrCorrupt) {
-		return Fatal(err)
+	record, ok, err := r.lookup(ctx, digest)
+	if err != nil {
+		return err
 	}
 	why := Cached
 	if !ok {

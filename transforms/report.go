@@ -271,15 +271,27 @@ func (r *Report) why(ctx context.Context, part string, recipe artifacts.Recipe) 
 	return why, nil
 }
 
+// lookup returns the record of a recipe if it is a hit. A damaged one is none.
+func (r *Report) lookup(ctx context.Context, recipe artifacts.Digest) (record artifacts.Record, ok bool, err error) {
+	record, ok, err = r.Store.Lookup(ctx, recipe)
+	switch {
+	case errors.Is(err, artifacts.ErrCorrupt):
+		return record, false, nil
+	case err != nil:
+		return record, false, Fatal(err)
+	}
+	return record, ok, nil
+}
+
 // Known returns the artifact of a recipe if the store has it, and reports it then. A step that makes
 // several artifacts in one pass asks first which are missing. In a plan it reports those too; the step then ends with ErrPlanned, where
 // Planning says so.
 func (r *Report) Known(ctx context.Context, part string, recipe artifacts.Recipe) (*artifacts.Result, error) {
 	digest := recipe.Digest()
-	record, ok, err := r.Store.Lookup(ctx, digest)
+	record, ok, err := r.lookup(ctx, digest)
 	switch {
-	case err != nil && !errors.Is(err, artifacts.ErrCorrupt):
-		return nil, Fatal(err)
+	case err != nil:
+		return nil, err
 	case !ok && r.plan:
 		why, err := r.why(ctx, part, recipe)
 		r.Row(artifacts.Row{Part: part, Transform: recipe.Transform, Version: recipe.Version, Recipe: digest.String(), Why: why, Verdict: WouldRun})

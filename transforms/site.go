@@ -70,6 +70,19 @@ func (s Site) earlier(ctx context.Context, store *artifacts.Store) (*Earlier, er
 	})
 }
 
+// EarlierRows returns the rows of the earlier run's manifest; none if there was no such run, or none that is to be believed.
+func (s Site) EarlierRows(ctx context.Context) ([]artifacts.Row, error) {
+	store, err := s.OpenStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.earlier(ctx, store)
+	if e == nil {
+		return nil, err
+	}
+	return e.rows, nil
+}
+
 // OpenStore returns the process's one store of a site, opening it at the first call.
 func (s Site) OpenStore(ctx context.Context) (*artifacts.Store, error) {
 	return stores.Get(s.Store+"\n"+s.From, func() (*artifacts.Store, error) {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"text/tabwriter"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -62,10 +60,13 @@ func (p *planFlags) run(c *cobra.Command) error {
 	}
 	p.studyFlags = prepare.studyFlags
 	ctx := c.Context()
-	if _, err := artifacts.Open(ctx, p.store, &artifacts.Options{MustExist: true}); errors.Is(err, artifacts.ErrLayout) {
+	switch store, err := openStore(ctx, p.store); {
+	case errors.Is(err, artifacts.ErrLayout):
 		p.store = "mem://" // a plan makes no store
-	} else if err != nil {
+	case err != nil:
 		return err
+	default:
+		store.Close()
 	}
 	prepare.store = p.store
 	var rows []artifacts.Row
@@ -78,59 +79,23 @@ func (p *planFlags) run(c *cobra.Command) error {
 			return err
 		}
 		site, steps = opts.Site, pipelines.PredictSteps
-		rows, err = planned(ctx, func(s beam.Scope) { pipelines.Predict(s, opts) })
+		rows, err = pipelines.Reported(ctx, func(s beam.Scope) { pipelines.Predict(s, opts) })
 	} else {
 		var opts pipelines.PrepareOptions
 		if opts, _, err = prepare.build(ctx); err != nil {
 			return err
 		}
 		site, steps = opts.Site, pipelines.PrepareSteps(p.task)
-		rows, err = planned(ctx, func(s beam.Scope) { pipelines.PrepareTask(s, p.task, opts) })
+		rows, err = pipelines.Reported(ctx, func(s beam.Scope) { pipelines.PrepareTask(s, p.task, opts) })
 	}
 	if err != nil {
 		return err
 	}
-	earlier, err := rowsOf(ctx, site)
+	earlier, err := site.EarlierRows(ctx)
 	if err != nil {
 		return err
 	}
 	return p.tell(c.OutOrStdout(), plan.Of(steps, rows, earlier), site.Earlier)
-}
-
-// planned returns what the steps of a planned pipeline say.
-func planned(ctx context.Context, build func(beam.Scope)) (rows []artifacts.Row, err error) {
-	var mu sync.Mutex
-	stop := transforms.Observe(func(row artifacts.Row) {
-		mu.Lock()
-		defer mu.Unlock()
-		rows = append(rows, row)
-	})
-	defer stop()
-	err = pipelines.Run(ctx, pipelines.Embedded, nil, func(s beam.Scope) error {
-		build(s)
-		return nil
-	})
-	return rows, err
-}
-
-// rowsOf returns the rows of the manifest that a run goes on from. A damaged one has none.
-func rowsOf(ctx context.Context, site transforms.Site) ([]artifacts.Row, error) {
-	if site.Earlier == "" {
-		return nil, nil
-	}
-	store, err := site.OpenStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	file, err := store.GetNamed(ctx, site.Earlier)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := artifacts.ReadManifest(file)
-	if errors.Is(err, artifacts.ErrCorrupt) {
-		return nil, nil
-	}
-	return rows, err
 }
 
 func (p *planFlags) tell(out io.Writer, found *plan.Plan, earlier string) error {

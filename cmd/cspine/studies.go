@@ -25,6 +25,7 @@ type studyFlags struct {
 	data, store, from, segmenter, engine, precision, name, runner, config, pictures string
 
 	keepCrops string
+	keep      crop.Keep // what that says; check reads it
 	verify    float64
 	only      []string
 	beamFlags []string
@@ -94,8 +95,11 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 	if !(p.verify >= 0 && p.verify <= 1) {
 		return usage("--verify-cache %g is no share: it lies between 0 and 1", p.verify)
 	}
-	if _, err := p.keep(); err != nil {
-		return usage("--keep-crops %w", err)
+	if p.keepCrops != "" {
+		var err error
+		if p.keep, err = crop.ParseKeep(p.keepCrops); err != nil {
+			return usage("--keep-crops %w", err)
+		}
 	}
 	if !slices.Contains(pipelines.Runners, p.runner) {
 		return usage("--runner %q is not one of %v", p.runner, pipelines.Runners)
@@ -135,18 +139,9 @@ func earlierRun(ctx context.Context, store *artifacts.Store, run string) (string
 	return newest(ctx, store, "")
 }
 
-// keep is what --keep-crops says.
-func (p *studyFlags) keep() (crop.Keep, error) {
-	if p.keepCrops == "" {
-		return crop.Keep{}, nil
-	}
-	return crop.ParseKeep(p.keepCrops)
-}
-
 // options are those of a run begun now, as far as to the boxes.
 func (p *studyFlags) options(site transforms.Site, cfg config, segmenter segment.Model) pipelines.PrepareOptions {
-	keep, _ := p.keep() // check has read it
-	return pipelines.PrepareOptions{Site: site, Run: p.name, ID: runID(), Only: p.only, Ingest: cfg.Ingest, Resample: cfg.Resample, Model: segmenter, Boxes: cfg.Boxes, Keep: keep}
+	return pipelines.PrepareOptions{Site: site, Run: p.name, ID: runID(), Only: p.only, Ingest: cfg.Ingest, Resample: cfg.Resample, Model: segmenter, Boxes: cfg.Boxes, Keep: p.keep}
 }
 
 // report says what a run did, by print or as the JSON of all, and draws the pictures. incomplete makes the command end with its own status.

@@ -3,8 +3,10 @@ package crop
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
+	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/volume"
 )
@@ -18,6 +20,20 @@ type Box struct {
 	Slice  [2]int `json:"slice"`
 	// Threshold is the probability above which the voxels lie that the box was put around.
 	Threshold float64 `json:"threshold"`
+}
+
+// text is the box as recipes have it.
+func (b Box) text() string { return fmt.Sprint(b.Row, b.Column, b.Slice) }
+
+// BoxOf returns the box of a crop by its recipe, but for its threshold and level.
+func BoxOf(recipe artifacts.Recipe) (b Box, err error) {
+	for _, p := range recipe.Params {
+		if p.Name == "box" {
+			_, err = fmt.Sscanf(p.Value, "[%d %d] [%d %d] [%d %d]", &b.Row[0], &b.Row[1], &b.Column[0], &b.Column[1], &b.Slice[0], &b.Slice[1])
+			return b, err
+		}
+	}
+	return b, errors.New("crop: the recipe has no box")
 }
 
 // Reason says why a vertebra has no box.

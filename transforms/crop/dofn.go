@@ -237,7 +237,7 @@ func recipe(index *ingest.Index, l Located) (artifacts.Recipe, error) {
 		Params: []artifacts.Param{
 			{Name: "decode", Value: strconv.Itoa(decode.Version)},
 			{Name: "level", Value: volume.LevelName(l.Level)},
-			{Name: "box", Value: fmt.Sprint(l.Box.Row, l.Box.Column, l.Box.Slice)},
+			{Name: "box", Value: l.Box.text()},
 			{Name: "grid", Value: fmt.Sprint(index.Rows, index.Columns, n)},
 		},
 		Inputs: []artifacts.Input{{Name: "patch", Digest: l.Patch}, {Name: "slices", Digest: slices}}}, err

@@ -152,10 +152,9 @@ func (g *Graph) files(ctx context.Context, n *Node) ([]string, error) {
 	size, _ := strconv.Atoi(param(n.Record.Recipe, "size")) // a crop has none
 	picked := resample.Pick(len(index.Slices), size)
 	if n.Row.Transform == "crop" {
-		var b crop.Box
-		text := param(n.Record.Recipe, "box")
-		if _, err := fmt.Sscanf(text, "[%d %d] [%d %d] [%d %d]", &b.Row[0], &b.Row[1], &b.Column[0], &b.Column[1], &b.Slice[0], &b.Slice[1]); err != nil {
-			return nil, fmt.Errorf("lineage: crop's box %q: %w", text, err)
+		b, err := crop.BoxOf(n.Record.Recipe)
+		if err != nil {
+			return nil, fmt.Errorf("lineage: the crop's box: %w", err)
 		}
 		picked = crop.Slices(b, len(index.Slices))
 	}
