@@ -15,6 +15,8 @@ import (
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/memblob" // mem://; the clouds' drivers come with package artifacts/cloud
 	"gocloud.dev/gcerrors"
+
+	"github.com/cspine/cspine/internal/bucket"
 )
 
 // bucketDriver keeps values as blobs of a bucket. Whole-or-absent and durability are the service's own:
@@ -23,16 +25,15 @@ import (
 // A request that fails in passing is made again. All of them may be: a Create whose answer was lost then
 // finds its own value, which is ErrExist, as if another had been quicker. A Store looks what lies there.
 type bucketDriver struct {
-	bucket   *blob.Bucket
-	name     string // of the place, for errors; it may be empty
-	patience patience
+	bucket *blob.Bucket
+	name   string // of the place, for errors; it may be empty
 }
 
 // NewBucketDriver returns a driver on a bucket, which it closes when it is closed. Create is exclusive
 // where the service knows conditional writes (S3, GCS, Azure, memory). It must not be given a bucket of
 // gocloud's fileblob, which neither flushes nor creates exclusively: NewFileDriver does.
-func NewBucketDriver(bucket *blob.Bucket) Driver {
-	return &bucketDriver{bucket: bucket, patience: usualPatience}
+func NewBucketDriver(b *blob.Bucket) Driver {
+	return &bucketDriver{bucket: b}
 }
 
 func (d *bucketDriver) Read(ctx context.Context, key string) (data []byte, err error) {
@@ -73,7 +74,7 @@ func (d *bucketDriver) ReadAt(ctx context.Context, key string, p []byte, offset 
 	switch {
 	case err == nil && n < len(p) && atEnd:
 		return n, io.EOF
-	case err == nil || errors.Is(err, ErrNotFound) || ctx.Err() != nil || isTransient(err):
+	case err == nil || errors.Is(err, ErrNotFound) || ctx.Err() != nil || bucket.Transient(err):
 		return n, err
 	}
 	// A service refuses a range that begins at the end or behind it.
@@ -165,15 +166,15 @@ func (d *bucketDriver) request(ctx context.Context, key string, do func() error)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := d.patience.try(ctx, do)
+	err := bucket.Usual.Try(ctx, do)
 	if err == nil || errors.Is(err, ErrCorrupt) {
 		return err
 	}
 	err = lineError{err}
-	switch vendors.Fault(err) {
-	case FaultDenied:
+	switch bucket.FaultOf(err) {
+	case bucket.FaultDenied:
 		return fmt.Errorf("artifacts: %s: %w: docs/operations.md lists the rights that a store needs: %w", d.place(key), fs.ErrPermission, err)
-	case FaultNoBucket:
+	case bucket.FaultNoBucket:
 		return d.noBucket(key, err)
 	}
 	var unknownHost *net.DNSError

@@ -30,6 +30,8 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+
+	"github.com/cspine/cspine/internal/bucket"
 )
 
 // Store is one store, at one location. It may be used by many goroutines, and its location by many
@@ -130,14 +132,13 @@ func OpenDriver(ctx context.Context, location string, opts *Options) (Driver, er
 	// gocloud ignores a bucket URL's path; people mean a folder in the bucket.
 	folder := strings.Trim(u.Path, "/")
 	u.Path = ""
-	bucket, err := blob.OpenBucket(ctx, u.String())
+	b, err := bucket.Open(ctx, u.String())
 	if err != nil {
 		return nil, fmt.Errorf("artifacts: open %s://%s: %w", u.Scheme, u.Host, err)
 	}
-	vendors.Opened(bucket)
-	d := &bucketDriver{bucket: bucket, name: u.Scheme + "://" + u.Host, patience: usualPatience}
+	d := &bucketDriver{bucket: b, name: u.Scheme + "://" + u.Host}
 	if folder != "" {
-		d.bucket, d.name = blob.PrefixedBucket(bucket, folder+"/"), d.name+"/"+folder
+		d.bucket, d.name = blob.PrefixedBucket(b, folder+"/"), d.name+"/"+folder
 	}
 	return d, nil
 }

@@ -17,22 +17,22 @@ import (
 	_ "gocloud.dev/blob/s3blob"
 	"google.golang.org/api/googleapi"
 
-	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/bucket"
 )
 
-func init() { artifacts.RegisterVendors(artifacts.Vendors{Fault: fault, Opened: opened}) }
+func init() { bucket.Register(bucket.Vendors{Fault: fault, Opened: opened}) }
 
 // opened sets up what the libraries would do otherwise than this project wants. Amazon's makes a request three times and Azure's four, which
 // is well; Google's without end, and uploads so even if it is told a number: it leaves trying again to the driver.
-func opened(bucket *blob.Bucket) {
+func opened(b *blob.Bucket) {
 	var google *storage.Client
-	if bucket.As(&google) {
+	if b.As(&google) {
 		google.SetRetry(storage.WithPolicy(storage.RetryNever))
 	}
 }
 
 // fault tells what a vendor's error means, by the answer's status and the service's own name for it.
-func fault(err error) artifacts.Fault {
+func fault(err error) bucket.Fault {
 	var (
 		amazon *awshttp.ResponseError
 		named  smithy.APIError
@@ -42,7 +42,7 @@ func fault(err error) artifacts.Fault {
 	status, code := 0, ""
 	switch {
 	case errors.Is(err, storage.ErrBucketNotExist):
-		return artifacts.FaultNoBucket
+		return bucket.FaultNoBucket
 	case errors.As(err, &google):
 		status = google.Code
 		for _, e := range google.Errors {
@@ -60,19 +60,19 @@ func fault(err error) artifacts.Fault {
 	}
 	switch code {
 	case "NoSuchBucket", "ContainerNotFound":
-		return artifacts.FaultNoBucket
+		return bucket.FaultNoBucket
 	case "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", // S3 has them also under status 200 or 400
 		"ConditionalRequestConflict",                 // S3: somebody else writes the same key just now
 		"rateLimitExceeded", "userRateLimitExceeded": // Google, also under 403
-		return artifacts.FaultTransient
+		return bucket.FaultTransient
 	}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return artifacts.FaultDenied
+		return bucket.FaultDenied
 	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
-		return artifacts.FaultTransient
+		return bucket.FaultTransient
 	case status >= 500 && status != http.StatusNotImplemented:
-		return artifacts.FaultTransient
+		return bucket.FaultTransient
 	}
-	return artifacts.FaultOther
+	return bucket.FaultOther
 }

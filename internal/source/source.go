@@ -4,6 +4,8 @@
 // Invariants:
 //   - A source is only read. It must not be changed while it is read; an Object's Version lets a reader
 //     notice that it was.
+//   - A request to a bucket that fails in passing is made again (package bucket). An answer that breaks off for good is an error of its
+//     own, never taken for the object's end.
 //   - Keys use "/" and are relative to the source's root. They never leave it.
 //   - All methods may be called from several goroutines.
 package source
@@ -20,6 +22,7 @@ import (
 
 	"gocloud.dev/blob"
 
+	"github.com/cspine/cspine/internal/bucket"
 	"github.com/cspine/cspine/internal/perprocess"
 )
 
@@ -73,19 +76,19 @@ func Open(ctx context.Context, location string) (*Source, error) {
 	}
 	prefix := strings.Trim(u.Path, "/")
 	u.Path = ""
-	bucket, err := blob.OpenBucket(ctx, u.String())
+	b, err := bucket.Open(ctx, u.String())
 	if err != nil {
 		return nil, fmt.Errorf("source: open %s: %w", u.Redacted(), err)
 	}
-	return FromBucket(bucket, prefix, u.Redacted()), nil
+	return FromBucket(b, prefix, u.Redacted()), nil
 }
 
 // FromBucket makes a source of the objects below prefix in an opened bucket, which the source closes.
-func FromBucket(bucket *blob.Bucket, prefix, name string) *Source {
+func FromBucket(b *blob.Bucket, prefix, name string) *Source {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
-		bucket = blob.PrefixedBucket(bucket, prefix+"/")
+		b = blob.PrefixedBucket(b, prefix+"/")
 	}
-	return &Source{root: &bucketReader{bucket}, name: name}
+	return &Source{root: &bucketReader{b}, name: name}
 }
 
 // String names the source without credentials.

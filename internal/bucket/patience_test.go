@@ -1,4 +1,4 @@
-package artifacts
+package bucket
 
 import (
 	"context"
@@ -27,7 +27,6 @@ func TestPatienceEnds(t *testing.T) {
 		"not found":                  {[]error{gcerrors.ErrNotFound}, 1},
 		"exists already":             {[]error{gcerrors.ErrFailedPrecondition}, 1},
 		"no right":                   {[]error{gcerrors.ErrPermissionDenied}, 1},
-		"corrupt":                    {[]error{corrupt("too large")}, 1},
 		"no such host":               {[]error{&net.DNSError{Err: "no such host", IsNotFound: true}}, 1},
 		"a name server that is down": {[]error{&net.DNSError{Err: "server misbehaving", IsTemporary: true}, nil}, 2},
 		"reset and then no right":    {[]error{reset, gcerrors.ErrPermissionDenied}, 2},
@@ -35,13 +34,13 @@ func TestPatienceEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var pauses []time.Duration
-			p := usualPatience
-			p.waiting = func(_ context.Context, d time.Duration) error {
+			p := Usual
+			p.Waiting = func(_ context.Context, d time.Duration) error {
 				pauses = append(pauses, d)
 				return nil
 			}
 			tries, last := 0, error(nil)
-			err := p.try(t.Context(), func() error {
+			err := p.Try(t.Context(), func() error {
 				last = c.errs[min(tries, len(c.errs)-1)]
 				tries++
 				return last
@@ -49,11 +48,11 @@ func TestPatienceEnds(t *testing.T) {
 			if tries != c.want || !errors.Is(err, last) {
 				t.Errorf("%d tries, error %v; want %d and %v", tries, err, c.want, last)
 			}
-			if said := strings.Contains(fmt.Sprint(err), "given up after 5 tries"); said != (tries == p.tries) {
+			if said := strings.Contains(fmt.Sprint(err), "given up after 5 tries"); said != (tries == p.Tries) {
 				t.Errorf("error is %v", err)
 			}
 			for i, d := range pauses {
-				if longest := p.pause << (2 * i); d < longest/2 || d > longest {
+				if longest := p.Pause << (2 * i); d < longest/2 || d > longest {
 					t.Errorf("pause %d is %s, want between half of %s and that", i, d, longest)
 				}
 			}
@@ -64,7 +63,7 @@ func TestPatienceEnds(t *testing.T) {
 func TestPatienceEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	tries := 0
-	err := usualPatience.try(ctx, func() error {
+	err := Usual.Try(ctx, func() error {
 		tries++
 		cancel()
 		return io.ErrUnexpectedEOF
@@ -78,10 +77,10 @@ func TestPatienceEndsWithItsContext(t *testing.T) {
 }
 
 func TestPatienceEndsInTime(t *testing.T) {
-	p := usualPatience
-	p.atMost = 0
+	p := Usual
+	p.AtMost = 0
 	tries := 0
-	if err := p.try(t.Context(), func() error { tries++; return io.ErrUnexpectedEOF }); err == nil || tries != 1 {
+	if err := p.Try(t.Context(), func() error { tries++; return io.ErrUnexpectedEOF }); err == nil || tries != 1 {
 		t.Errorf("%d tries, %v", tries, err)
 	}
 }
