@@ -58,6 +58,37 @@ func BenchmarkTraining(b *testing.B) {
 	}
 }
 
+// A step of a classifier of type 1.
+func BenchmarkClassifier(b *testing.B) {
+	const batch, size = 8, 112
+	model, err := nets.Classifier{}.Build(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	t, err := New().CompileTraining(b.Context(), model, models.TrainingOptions{
+		InputShapes: [][]int{{batch, 15, 6, size, size}},
+		Loss:        models.Loss{Terms: []models.LossTerm{{Output: "slices", Kind: models.BCE, Weight: 1}}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	crops := make([]float32, batch*15*6*size*size)
+	for i := range crops {
+		crops[i] = float32(i%251) / 251
+	}
+	targets := make([]float32, batch*15)
+	report := timed(t.(*trainer).train)
+	for b.Loop() {
+		if _, err := t.Gradients(b.Context(), models.Batch{Inputs: [][]float32{crops}, Targets: [][]float32{targets}}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := t.Update(b.Context(), 1e-4); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report(b)
+}
+
 func BenchmarkInference(b *testing.B) {
 	for _, net := range nets.Networks[:2] {
 		b.Run(net.Name, func(b *testing.B) {

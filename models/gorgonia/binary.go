@@ -100,6 +100,12 @@ func (c *broadcast) row(o, a, b []float32, sa, sb int) {
 		kernel.Affine(o, a[:n], 1, b[0])
 	case c.fn == program.Add && sb == 1:
 		kernel.Affine(o, b[:n], 1, a[0])
+	case c.fn == program.Sub && sa == 1:
+		kernel.Affine(o, a[:n], 1, -b[0])
+	case c.fn == program.Sub && sb == 1:
+		kernel.Affine(o, b[:n], -1, a[0])
+	case c.fn == program.Div && sa == 1 && sb == 0:
+		kernel.Over(o, a[:n], b[0])
 	case c.fn == program.Mul && sa == 1:
 		kernel.Affine(o, a[:n], b[0], 0)
 	case c.fn == program.Mul && sb == 1:

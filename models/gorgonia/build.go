@@ -23,15 +23,19 @@ type builder struct {
 	// readers counts what reads a value: operations, and the program's outputs.
 	readers []int
 	makers  []*program.Op // by value; nil for what isn't computed
-	op      *program.Op   // that is being built
-	number  uint64        // its place in the program
+	// learned tells the values that a trained parameter has a part in. Others have no gradient. It has none but in training.
+	learned []bool
+	op      *program.Op // that is being built
+	number  uint64      // its place in the program
 }
 
 // forward builds all operations. Those of a program are in order.
 func (b *builder) forward() {
 	p := b.program
 	b.nodes, b.readers, b.makers = make([]*G.Node, len(p.Values)), make([]int, len(p.Values)), make([]*program.Op, len(p.Values))
+	b.learned = make([]bool, len(p.Values))
 	for i := range p.Values {
+		b.learned[i] = b.training && p.Values[i].Role == program.Parameter
 		if p.Values[i].Role != program.Computed {
 			b.nodes[i] = b.input(fmt.Sprint("value ", i), p.Values[i].Shape)
 		}
@@ -40,13 +44,15 @@ func (b *builder) forward() {
 		b.readers[v]++
 	}
 	for i := range p.Ops {
+		learned := false
 		for _, v := range p.Ops[i].In {
 			if v >= 0 {
 				b.readers[v]++
+				learned = learned || b.learned[v]
 			}
 		}
 		for _, v := range p.Ops[i].Out {
-			b.makers[v] = &p.Ops[i]
+			b.makers[v], b.learned[v] = &p.Ops[i], learned
 		}
 	}
 	done := make([]bool, len(p.Ops))

@@ -18,8 +18,8 @@ type window struct {
 	countPad                                bool
 }
 
-// pool takes the largest or mean value of windows. Training remembers where the largest stood by its number in the window: a byte where
-// windows are small.
+// pool takes the largest or mean value of windows. Where a gradient may be asked for, it remembers where the largest stood by its number in
+// the window: a byte where windows are small.
 func (b *builder) pool(do *program.Pool) {
 	b.checkRank()
 	shape, outShape := b.shape(0), b.outShape()
@@ -41,7 +41,7 @@ func (b *builder) pool(do *program.Pool) {
 		}}, b.in(0))
 		return
 	}
-	if !b.training {
+	if !b.learned[b.op.In[0]] {
 		b.set(formula{name: "MaxPool", kernel: func(x *exec, out, in [][]float32) error { return w.max(x, out, in) }}, b.in(0))
 		return
 	}
@@ -165,6 +165,10 @@ func (w *window) maxRow(row []float32, at []int32, src []float32, z, y int, from
 				p := from[k]*w.stride[2] + k*w.dilation[2] - w.pads[2]
 				best := row[from[k]:to[k]]
 				if at == nil {
+					if w.stride[2] == 1 && len(best) > 0 {
+						kernel.Max(best, best, line[p:])
+						continue
+					}
 					for o, b := range best {
 						best[o] = max(b, line[p]) // keeps NaN
 						p += w.stride[2]

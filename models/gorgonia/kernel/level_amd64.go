@@ -26,6 +26,8 @@ func machineLevels() []*level {
 			vectorLoops: vectorLoops{
 				add:        add512,
 				mul:        mul512,
+				max:        max512,
+				over:       over512,
 				axpy:       axpy512,
 				affine:     affine512,
 				affine2:    affine2512,
@@ -66,6 +68,8 @@ func machineLevels() []*level {
 			vectorLoops: vectorLoops{
 				add:        add256,
 				mul:        mul256,
+				max:        max256,
+				over:       over256,
 				axpy:       axpy256,
 				affine:     affine256,
 				affine2:    affine2256,

@@ -262,6 +262,16 @@ func add512(vectors int, dst, x, z *float32, a, b, c float32)
 //go:noescape
 func mul512(vectors int, dst, x, z *float32, a, b, c float32)
 
+// max512 is a loop over whole vectors.
+//
+//go:noescape
+func max512(vectors int, dst, x, z *float32, a, b, c float32)
+
+// over512 is a loop over whole vectors.
+//
+//go:noescape
+func over512(vectors int, dst, x, z *float32, a, b, c float32)
+
 // axpy512 is a loop over whole vectors.
 //
 //go:noescape
@@ -361,6 +371,16 @@ func add256(vectors int, dst, x, z *float32, a, b, c float32)
 //
 //go:noescape
 func mul256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// max256 is a loop over whole vectors.
+//
+//go:noescape
+func max256(vectors int, dst, x, z *float32, a, b, c float32)
+
+// over256 is a loop over whole vectors.
+//
+//go:noescape
+func over256(vectors int, dst, x, z *float32, a, b, c float32)
 
 // axpy256 is a loop over whole vectors.
 //

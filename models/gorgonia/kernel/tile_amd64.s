@@ -6282,6 +6282,47 @@ loop:
 	VZEROUPPER
 	RET
 
+// func max512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·max512(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS (DX), Z0
+	VMAXPS  (BX), Z0, Z1
+	VCMPPS  $0x03, Z0, Z0, K1
+	VMOVAPS Z0, K1, Z1
+	VMOVUPS Z1, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func over512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·over512(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS a+32(FP), Z0
+
+loop:
+	VMOVUPS (DX), Z1
+	VDIVPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, CX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
 // func axpy512(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
 // Requires: AVX, AVX512F
 TEXT ·axpy512(SB), NOSPLIT, $0-44
@@ -7342,6 +7383,47 @@ loop:
 	ADDQ    $0x20, DX
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, BX
+	DECQ    AX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func max256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·max256(SB), NOSPLIT, $0-44
+	MOVQ vectors+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ z+24(FP), BX
+
+loop:
+	VMOVUPS   (DX), Y0
+	VMAXPS    (BX), Y0, Y1
+	VCMPPS    $0x03, Y0, Y0, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VMOVUPS   Y0, (CX)
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, BX
+	DECQ      AX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func over256(vectors int, dst *float32, x *float32, z *float32, a float32, b float32, c float32)
+// Requires: AVX
+TEXT ·over256(SB), NOSPLIT, $0-44
+	MOVQ         vectors+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS a+32(FP), Y0
+
+loop:
+	VMOVUPS (DX), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, CX
 	DECQ    AX
 	JNE     loop
 	VZEROUPPER

@@ -16,10 +16,10 @@ type blockFunc func(fours int, x, z *float32, shift float32) (s, q float32)
 
 // vectorLoops are a level's loops over vectors; any may be nil.
 type vectorLoops struct {
-	add, mul, axpy, affine, affine2, relu, affineRelu, reluGrad, exp, sigmoid, tanh mapFunc
-	gelu, geluGrad, silu, siluGrad                                                  mapFunc
-	sum, product, moments, shifted                                                  blockFunc
-	adamW                                                                           func(vectors int, w, m, v, dw *float32, k *[8]float32)
+	add, mul, max, over, axpy, affine, affine2, relu, affineRelu, reluGrad, exp, sigmoid, tanh mapFunc
+	gelu, geluGrad, silu, siluGrad                                                             mapFunc
+	sum, product, moments, shifted                                                             blockFunc
+	adamW                                                                                      func(vectors int, w, m, v, dw *float32, k *[8]float32)
 }
 
 // vectors runs f on the whole vectors of dst and returns how many elements it has done.
@@ -48,6 +48,22 @@ func Mul(dst, a, b []float32) {
 	a, b = a[:len(dst)], b[:len(dst)]
 	for i := best.mul.vectors(dst, a, b, 0, 0, 0); i < len(dst); i++ {
 		dst[i] = a[i] * b[i]
+	}
+}
+
+// Max writes the larger of a and b, NaN where either is.
+func Max(dst, a, b []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := best.max.vectors(dst, a, b, 0, 0, 0); i < len(dst); i++ {
+		dst[i] = max(a[i], b[i])
+	}
+}
+
+// Over writes dst = x / a.
+func Over(dst, x []float32, a float32) {
+	x = x[:len(dst)]
+	for i := best.over.vectors(dst, x, nil, a, 0, 0); i < len(dst); i++ {
+		dst[i] = x[i] / a
 	}
 }
 

@@ -17,6 +17,8 @@ func TestElementwiseLoopsAreTheSameOnEveryLevel(t *testing.T) {
 	loops := map[string]func(dst, x, z []float32){
 		"Add":        func(dst, x, z []float32) { Add(dst, x, z) },
 		"Mul":        func(dst, x, z []float32) { Mul(dst, x, z) },
+		"Max":        func(dst, x, z []float32) { Max(dst, x, z) },
+		"Over":       func(dst, x, z []float32) { Over(dst, x, 0.7) },
 		"Axpy":       func(dst, x, z []float32) { copy(dst, z); Axpy(dst, 0.7, x) },
 		"Affine":     func(dst, x, z []float32) { Affine(dst, x, 1.3, -0.2) },
 		"AffineRelu": func(dst, x, z []float32) { AffineRelu(dst, x, 1.3, -0.2) },

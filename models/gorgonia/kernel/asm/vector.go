@@ -24,6 +24,27 @@ type mapLoop struct {
 var maps = []mapLoop{
 	{"add", true, 0, func(s isa, x, z Op, _ []reg.VecVirtual) reg.VecVirtual { return s.add(s.load(x), z) }},
 	{"mul", true, 0, func(s isa, x, z Op, _ []reg.VecVirtual) reg.VecVirtual { return s.mul(s.load(x), z) }},
+	// The larger, NaN where either is: MAX gives its second operand, z, for NaN in any.
+	{"max", true, 0, func(s isa, x, z Op, _ []reg.VecVirtual) reg.VecVirtual {
+		a, larger := s.load(x), s.vec()
+		ctx.VMAXPS(z, a, larger)
+		if s.wide {
+			k := ctx.K()
+			ctx.VCMPPS(Imm(3), a, a, k) // unordered
+			ctx.VMOVAPS(a, k, larger)
+			return larger
+		}
+		m, v := s.vec(), s.vec()
+		ctx.VCMPPS(Imm(3), a, a, m)
+		ctx.VBLENDVPS(m, a, larger, v)
+		return v
+	}},
+	// dst = x / a
+	{"over", false, 1, func(s isa, x, _ Op, k []reg.VecVirtual) reg.VecVirtual {
+		v := s.load(x)
+		ctx.VDIVPS(k[0], v, v)
+		return v
+	}},
 	// dst = x + a·z
 	{"axpy", true, 1, func(s isa, x, z Op, k []reg.VecVirtual) reg.VecVirtual { return s.add(s.mul(k[0], z), x) }},
 	// dst = a·x + b
