@@ -325,7 +325,7 @@ func (r *Report) Get(ctx context.Context, digest string) ([]byte, error) {
 	}
 	data, err := r.Store.Get(ctx, d)
 	if errors.Is(err, artifacts.ErrCorrupt) || errors.Is(err, artifacts.ErrNotFound) {
-		return nil, refusal.New(CodeArtifact, "delete the named object and run again: it will be made anew", "%w", err)
+		return nil, refusal.New(CodeArtifact, "run cspine verify --read-data --repair on the store, and run again: it will be made anew", "%w", err)
 	}
 	return data, err
 }
