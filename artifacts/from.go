@@ -21,13 +21,15 @@ import (
 type lender struct {
 	driver interface {
 		Read(ctx context.Context, key string) ([]byte, error)
+		Stat(ctx context.Context, key string) (Info, error)
 		Close() error
 	}
 	place string // of a URL without its parameters
 
 	mu      sync.Mutex
 	lent    int
-	trouble error // the first
+	shown   map[Digest]bool // recipes
+	trouble error           // the first
 	gone    bool
 }
 
@@ -47,30 +49,75 @@ func openLender(ctx context.Context, location string) (*lender, error) {
 	return l, ctx.Err()
 }
 
+// record returns the record of a recipe.
+func (l *lender) record(ctx context.Context, recipe Digest) (Record, error) {
+	file, err := l.driver.Read(ctx, recordKey(recipe))
+	if err != nil {
+		return Record{}, err
+	}
+	return parseRecord(file, recipe)
+}
+
 // lend returns the record of a recipe and its object as it is stored, verified. ok is false if there is
 // none, or none to be had.
 func (l *lender) lend(ctx context.Context, recipe Digest) (r Record, stored, data []byte, ok bool) {
 	if l.isGone() {
 		return Record{}, nil, nil, false
 	}
-	file, err := l.driver.Read(ctx, recordKey(recipe))
-	if err == nil {
-		r, err = parseRecord(file, recipe)
-	}
+	r, err := l.record(ctx, recipe)
 	if err == nil {
 		stored, err = l.driver.Read(ctx, objectKey(r.Output.Digest, r.Output.Encoding))
 	}
 	if err == nil {
 		data, err = verify(stored, r.Output.Digest, r.Output.Encoding)
 	}
-	switch {
-	case err == nil:
-		return r, stored, data, true
-	case ctx.Err() != nil, errors.Is(err, ErrNotFound):
-	default:
+	if err != nil {
+		l.lacks(ctx, err)
+		return Record{}, nil, nil, false
+	}
+	return r, stored, data, true
+}
+
+// show returns the record of a recipe whose object is there in its stored size. ok is false if there is none, or none to be had.
+func (l *lender) show(ctx context.Context, recipe Digest) (r Record, ok bool) {
+	if l.isGone() {
+		return Record{}, false
+	}
+	r, err := l.record(ctx, recipe)
+	var info Info
+	if err == nil {
+		info, err = l.driver.Stat(ctx, objectKey(r.Output.Digest, r.Output.Encoding))
+	}
+	if err != nil || info.Size != r.Output.Stored {
+		l.lacks(ctx, err)
+		return Record{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shown == nil {
+		l.shown = map[Digest]bool{}
+	}
+	l.shown[recipe] = true
+	return r, true
+}
+
+// get returns an object's content. ok is false if there is none, or none to be had.
+func (l *lender) get(ctx context.Context, d Digest) (data []byte, ok bool) {
+	if l.isGone() {
+		return nil, false
+	}
+	data, err := readObject(ctx, l.driver.Read, d)
+	if err != nil {
+		l.lacks(ctx, err)
+	}
+	return data, err == nil
+}
+
+// lacks takes note of why something could not be had.
+func (l *lender) lacks(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrNotFound) {
 		l.report(err, !errors.Is(err, ErrCorrupt))
 	}
-	return Record{}, nil, nil, false
 }
 
 // report keeps the first trouble and says it once.
@@ -111,13 +158,13 @@ func (s *Store) borrow(ctx context.Context, recipe Digest) (Record, bool, error)
 	return r, true, nil
 }
 
-// Borrowed returns how many artifacts were copied from the store that Options.From names, and the first
-// trouble with it, which no other method reports. It may be called at any time.
+// Borrowed returns how many artifacts were copied from the store that Options.From names, with Options.Look how many were found there, and
+// the first trouble with it, which no other method reports. It may be called at any time.
 func (s *Store) Borrowed() (artifacts int, trouble error) {
 	if s.from == nil {
 		return 0, nil
 	}
 	s.from.mu.Lock()
 	defer s.from.mu.Unlock()
-	return s.from.lent, s.from.trouble
+	return s.from.lent + len(s.from.shown), s.from.trouble
 }

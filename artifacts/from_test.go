@@ -139,6 +139,46 @@ func TestLookupCopiesToo(t *testing.T) {
 	wantBorrowed(t, s, 1, nil)
 }
 
+func TestALookFindsAndReadsThereAndCopiesNothing(t *testing.T) {
+	from, here := theirs(t), t.TempDir()
+	doIt(t, openAt(t, here), 0)
+	before := snapshot(t, here)
+	s, err := artifacts.Open(t.Context(), here, &artifacts.Options{From: from, Look: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	for range 2 {
+		for i := range 5 {
+			r, hit, err := s.Lookup(t.Context(), theRecipe(0, i).Digest())
+			if hit != (i < 4) || err != nil {
+				t.Errorf("recipe %d: %t, %v", i, hit, err)
+			}
+			if !hit {
+				continue
+			}
+			if got, err := s.Get(t.Context(), r.Output.Digest); err != nil || !bytes.Equal(got, theContent(uint64(i), 1000).Data) {
+				t.Errorf("recipe %d: read %d bytes, %v", i, len(got), err)
+			}
+		}
+	}
+	wantBorrowed(t, s, 3, nil) // one is here
+	if after := snapshot(t, here); after != before {
+		t.Errorf("was\n%s\nis\n%s", before, after)
+	}
+	if _, err := s.Get(t.Context(), artifacts.DigestOf([]byte("nowhere"))); !errors.Is(err, artifacts.ErrNotFound) {
+		t.Errorf("what is nowhere: %v", err)
+	}
+	for _, name := range recordFiles(t, from) {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, hit, err := s.Lookup(t.Context(), theRecipe(0, 1).Digest()); hit || err != nil {
+		t.Errorf("what went: %t, %v", hit, err)
+	}
+}
+
 func TestWhatIsDamagedThereIsNotTaken(t *testing.T) {
 	for what, damage := range map[string]func(file []byte) []byte{
 		"cut":        func(file []byte) []byte { return file[:len(file)/2] },

@@ -102,9 +102,20 @@ func (s *Store) settle(ctx context.Context, key string, out Output, stored []byt
 // Get returns the content with digest d, verified; the caller owns it. It returns an error that wraps
 // ErrNotFound if there is none, and ErrCorrupt if what is stored does not hash to d.
 func (s *Store) Get(ctx context.Context, d Digest) ([]byte, error) {
+	data, err := readObject(ctx, s.driver.Read, d)
+	if s.look && errors.Is(err, ErrNotFound) {
+		if data, ok := s.from.get(ctx, d); ok {
+			return data, nil
+		}
+	}
+	return data, err
+}
+
+// readObject returns the content of the object with digest d, in whatever encoding it is there.
+func readObject(ctx context.Context, read func(ctx context.Context, key string) ([]byte, error), d Digest) ([]byte, error) {
 	var damage error
 	for _, e := range encodings {
-		stored, err := s.driver.Read(ctx, objectKey(d, e))
+		stored, err := read(ctx, objectKey(d, e))
 		var data []byte
 		if err == nil {
 			data, err = verify(stored, d, e)

@@ -2,6 +2,7 @@ package artifacts
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,11 +33,17 @@ type Output struct {
 
 // Lookup returns the record of the recipe with this digest, and whether it is a hit. A record that is
 // damaged is an error that wraps ErrCorrupt; Do takes it for a miss. What this store misses, and the one of
-// Options.From has, is copied here first.
+// Options.From has, is copied here first, unless Options.Look says otherwise.
 func (s *Store) Lookup(ctx context.Context, recipe Digest) (Record, bool, error) {
 	r, hit, err := s.lookup(ctx, recipe)
 	if hit || s.from == nil || err != nil && !errors.Is(err, ErrCorrupt) {
 		return r, hit, err
+	}
+	if s.look {
+		if shown, ok := s.from.show(ctx, recipe); ok {
+			return shown, true, nil
+		}
+		return r, hit, cmp.Or(err, ctx.Err())
 	}
 	if borrowed, ok, borrowErr := s.borrow(ctx, recipe); ok || borrowErr != nil {
 		return borrowed, ok, borrowErr

@@ -40,6 +40,7 @@ import (
 type Store struct {
 	driver Driver
 	from   *lender // nil without Options.From
+	look   bool    // Options.Look
 
 	mu      sync.Mutex
 	flights map[Digest]*flight // what Do is at, by recipe digest
@@ -59,6 +60,9 @@ type Options struct {
 	// From is the location of another store, which is looked in for what this one misses, and never written:
 	// what is found there is copied here and is a hit (see Store.Borrowed). It need not be there.
 	From string
+	// Look leaves what is found in From there: Lookup finds and Get reads it as if it were here, so that a plan can go on without
+	// writing. Do must not be called.
+	Look bool
 }
 
 // Open opens the store at a location, and makes one of an empty location. The location is a folder
@@ -94,7 +98,7 @@ func New(ctx context.Context, driver Driver, opts *Options) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the store behind it: %w", err)
 		}
-		s.from = from
+		s.from, s.look = from, opts.Look
 	}
 	return s, nil
 }

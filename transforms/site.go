@@ -85,8 +85,8 @@ func (s Site) EarlierRows(ctx context.Context) ([]artifacts.Row, error) {
 
 // OpenStore returns the process's one store of a site, opening it at the first call.
 func (s Site) OpenStore(ctx context.Context) (*artifacts.Store, error) {
-	return stores.Get(s.Store+"\n"+s.From, func() (*artifacts.Store, error) {
-		store, err := artifacts.Open(context.WithoutCancel(ctx), s.Store, &artifacts.Options{From: s.From})
+	return stores.Get(fmt.Sprintf("%s\n%s\n%t", s.Store, s.From, s.Plan), func() (*artifacts.Store, error) {
+		store, err := artifacts.Open(context.WithoutCancel(ctx), s.Store, &artifacts.Options{From: s.From, Look: s.Plan})
 		if err != nil {
 			return nil, fmt.Errorf("open the artifact store: %w", err)
 		}

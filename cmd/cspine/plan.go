@@ -30,7 +30,7 @@ func newPlan() *cobra.Command {
 		Long: `Say what a run would compute, and why, without computing or writing anything. The flags
 are those of 'cspine prepare'; with --classifier those of 'cspine predict'.
 
-  cached    the store has it
+  cached    the store has it, or that of --cache-from
   run       it would be computed
   depends   on the content of something that runs before it: where that comes out
             as it was, this is not computed
@@ -95,20 +95,32 @@ func (p *planFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return p.tell(c.OutOrStdout(), plan.Of(steps, rows, earlier), site.Earlier)
+	store, err := site.OpenStore(ctx)
+	if err != nil {
+		return err
+	}
+	p.trouble = p.trouble || prepare.trouble
+	p.sayTrouble(store)
+	borrowed, _ := store.Borrowed()
+	return p.tell(c.OutOrStdout(), plan.Of(steps, rows, earlier), site.Earlier, borrowed)
 }
 
-func (p *planFlags) tell(out io.Writer, found *plan.Plan, earlier string) error {
+// tell says what was found. borrowed artifacts of it lie in the store of --cache-from.
+func (p *planFlags) tell(out io.Writer, found *plan.Plan, earlier string, borrowed int) error {
 	if p.json {
 		if err := writeJSON(out, struct {
-			Run     string `json:"run"`
-			Earlier string `json:"earlier"`
+			Run      string `json:"run"`
+			Earlier  string `json:"earlier"`
+			Borrowed int    `json:"borrowed,omitempty"` // artifacts that would be copied from the store of --cache-from
 			*plan.Plan
-		}{p.name, earlier, found}); err != nil {
+		}{p.name, earlier, borrowed, found}); err != nil {
 			return err
 		}
 	} else {
 		printPlan(out, found, p.name, earlier, len(p.only) > 0)
+		if borrowed > 0 {
+			fmt.Fprintf(out, "%s would be copied from --cache-from\n", plural(borrowed, "artifact", "artifacts"))
+		}
 	}
 	if len(found.Refused) > 0 {
 		return &exitError{code: exitFound}

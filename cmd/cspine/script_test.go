@@ -32,7 +32,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			e.Vars = append(e.Vars, "MODELS="+models, "ENCODERS="+encoders)
+			segmenters, err := filepath.Abs("../../pipelines/testdata") // thresholds of the grey value
+			if err != nil {
+				return err
+			}
+			e.Vars = append(e.Vars, "MODELS="+models, "ENCODERS="+encoders, "SEGMENTERS="+segmenters)
 			e.Vars = append(e.Vars, "CSPINE_NATIVE_DIR="+os.Getenv("CSPINE_NATIVE_DIR"))
 			return nil
 		},

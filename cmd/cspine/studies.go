@@ -38,11 +38,9 @@ type studyFlags struct {
 
 // addTo gives a command the flags. run says what --run names.
 func (p *studyFlags) addTo(c *cobra.Command, run string) {
-	p.stderr = c.ErrOrStderr
 	p.addInputs(c, run)
 	f := c.Flags()
 	f.StringVar(&p.runner, "runner", pipelines.Embedded, "engine: prism (embedded), flink, dataflow or direct")
-	f.StringVar(&p.from, "cache-from", "", "another artifact store, only read: what the store misses and it has is copied from there")
 	f.StringVar(&p.pictures, "pictures", "", "write a PNG of each study's volume, mask and crops to this folder")
 	f.Float64Var(&p.verify, "verify-cache", 0, "compute this share of what is there already all the same, such as 0.01, and compare")
 	f.StringArrayVar(&p.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
@@ -50,9 +48,11 @@ func (p *studyFlags) addTo(c *cobra.Command, run string) {
 
 // addInputs gives a command the flags that say what is made of what.
 func (p *studyFlags) addInputs(c *cobra.Command, run string) {
+	p.stderr = c.ErrOrStderr
 	f := c.Flags()
 	f.StringVar(&p.data, "data", "", "folder or bucket URL of the studies")
 	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
+	f.StringVar(&p.from, "cache-from", "", "another artifact store, only read: what the store misses and it has is copied from there")
 	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, several with commas between (their mean), 'bundled', or 'labels' to take segmentations/<study>.nii")
 	f.StringVar(&p.engine, "engine", "", "that runs the models: one of "+strings.Join(engines.Names(engines.Inference), ", ")+" (default auto)")
 	f.StringVar(&p.precision, "precision", "", "of the models' arithmetic: f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
