@@ -21,6 +21,7 @@ import (
 	"github.com/cspine/cspine/internal/nifti"
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/picture"
+	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/shard"
@@ -209,11 +210,11 @@ func describeDICOM(out io.Writer, data []byte, h *dicom.Header) (image.Image, er
 	fmt.Fprintf(out, "pixels      %d x %d, %d of %d bits, signed %t, %s\n", p.Rows, p.Columns, p.BitsStored, p.BitsAllocated, p.Signed, p.Photometric)
 	fmt.Fprintf(out, "spacing     %g x %g mm, slice %g mm, gantry tilt %g°\n", h.SpacingMM[0], h.SpacingMM[1], h.ThicknessMM, h.GantryTiltDegrees)
 	fmt.Fprintf(out, "position    %v\norientation %v\nrescale     x %g %+g\n", h.PositionMM, h.Orientation, h.Slope, h.Intercept)
-	end := p.Offset + p.Length
-	if p.Length <= 0 || end > int64(len(data)) {
-		end = int64(len(data))
+	value, err := p.Value(data)
+	var s volume.Slice
+	if err == nil {
+		s, err = dicom.DecodeFrame(value, p, 0, nil)
 	}
-	s, err := dicom.DecodeFrame(data[p.Offset:end], p, nil)
 	if err != nil {
 		fmt.Fprintf(out, "pixel data  %v\n", err)
 		return nil, nil

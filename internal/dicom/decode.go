@@ -1,67 +1,78 @@
 package dicom
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 
 	"github.com/cspine/cspine/internal/dicom/jpegll"
+	"github.com/cspine/cspine/internal/dicom/jpegls"
+	"github.com/cspine/cspine/internal/dicom/rle"
 	"github.com/cspine/cspine/internal/volume"
 )
 
-// DecodeFrame decodes the first frame of a pixel data value, which is the bytes of the file from f.Offset
-// on, f.Length of them; bytes behind those are ignored. The slice's Pix is buf when that has the room, and
-// new memory otherwise; the caller owns it either way. value is only read.
+// DecodeFrame decodes one frame, from 0 on, of a pixel data value, which is the bytes of the file from f.Offset on, f.Length of them (see
+// Value); bytes behind those are ignored. The slice's Pix is buf when that has the room, and new memory otherwise; the caller owns it
+// either way. value is only read.
 //
 // Stored values are the BitsStored low bits of each sample, sign-extended when Signed; what stands above
 // them, overlays for one, is dropped (PS3.5, section 8.1.1). MONOCHROME1 values are kept as they are.
 // Errors are *Error, offsets relative to value.
-func DecodeFrame(value []byte, f PixelFormat, buf []uint16) (volume.Slice, error) {
+func DecodeFrame(value []byte, f PixelFormat, frame int, buf []uint16) (volume.Slice, error) {
 	f.Offset = max(f.Offset, 1) // value is there, wherever it came from
 	if err := f.check(); err != nil {
 		return volume.Slice{}, err
 	}
-	n := f.Rows * f.Columns
+	return f.decode(value, frame, buf)
+}
+
+// decode is DecodeFrame for samples of 8 and 16 bits of any photometric interpretation.
+func (f *PixelFormat) decode(value []byte, frame int, buf []uint16) (volume.Slice, error) {
 	s := volume.Slice{Rows: f.Rows, Columns: f.Columns}
 	if f.Signed {
 		s.Bias = -32768
 	}
-	if f.Encapsulated {
-		data, err := f.firstFrame(value)
-		if err != nil {
-			return volume.Slice{}, err
-		}
-		if s.Pix, err = f.decodeJPEG(data, buf); err != nil {
-			return volume.Slice{}, err
-		}
-		return s, nil
+	data, err := f.frame(value, frame)
+	if err != nil {
+		return volume.Slice{}, err
 	}
-	need := n * f.BitsAllocated / 8
-	if len(value) < need {
-		return volume.Slice{}, truncated(tagPixelData, int64(len(value)), "%d bytes of pixel data, a frame needs %d", len(value), need)
+	switch n := f.Rows * f.Columns; codings[f.TransferSyntax] {
+	case native:
+		s.Pix = room(buf, n)
+		switch {
+		case f.BitsAllocated == 8:
+			f.lanes().widen(s.Pix, data)
+		case f.TransferSyntax == ExplicitBigEndian:
+			for i := range s.Pix {
+				s.Pix[i] = binary.BigEndian.Uint16(data[2*i:])
+			}
+			f.lanes().inPlace(s.Pix)
+		default:
+			f.lanes().convert(s.Pix, data)
+		}
+	case lossless:
+		s.Pix, err = f.decodeLossless(data, buf)
+	case runs:
+		s.Pix, err = f.decodeRuns(data, buf)
+	case nearly:
+		s.Pix, err = f.decodeNearly(data, buf)
+	default:
+		s.Pix, err = f.decodeSandboxed(data, buf)
 	}
-	s.Pix = room(buf, n)
-	if f.BitsAllocated == 8 {
-		f.lanes().widen(s.Pix, value[:need])
-	} else {
-		f.lanes().convert(s.Pix, value[:need])
+	if err != nil {
+		return volume.Slice{}, err
 	}
 	return s, nil
 }
 
-// decodeJPEG decodes one JPEG Lossless image of the format's size. The image's own size is checked before
+// decodeLossless decodes one JPEG Lossless image of the format's size. The image's own size is checked before
 // anything is allocated, and an image cannot be shorter than a bit a sample.
-func (f *PixelFormat) decodeJPEG(data []byte, buf []uint16) ([]uint16, error) {
-	frame, err := jpegll.ReadFrame(data)
+func (f *PixelFormat) decodeLossless(data []byte, buf []uint16) ([]uint16, error) {
+	image, err := jpegll.ReadFrame(data)
 	if err != nil {
-		return nil, jpegError(err)
+		return nil, imageError(err)
 	}
-	if frame.Rows != f.Rows || frame.Columns != f.Columns || frame.Components != 1 {
-		return nil, malformed(tagPixelData, 0, "the JPEG image has %d rows x %d columns x %d components, the header says %d x %d x 1",
-			frame.Rows, frame.Columns, frame.Components, f.Rows, f.Columns)
-	}
-	if frame.Precision > f.BitsAllocated {
-		return nil, malformed(tagPixelData, 0, "the JPEG image has %d bits a sample, the header allocates %d", frame.Precision, f.BitsAllocated)
+	if err := f.agrees(image.Rows, image.Columns, image.Components, image.Precision); err != nil {
+		return nil, err
 	}
 	n := f.Rows * f.Columns
 	if n > 8*len(data) {
@@ -69,69 +80,103 @@ func (f *PixelFormat) decodeJPEG(data []byte, buf []uint16) ([]uint16, error) {
 	}
 	pix := room(buf, n)
 	if _, err := jpegll.Decode(data, pix); err != nil {
-		return nil, jpegError(err)
+		return nil, imageError(err)
 	}
 	f.lanes().inPlace(pix)
 	return pix, nil
 }
 
-func jpegError(err error) error {
-	e := &Error{Code: Malformed, Tag: tagPixelData.String(), Detail: "the JPEG image cannot be decoded", Remedy: remedyCopyAgain, Err: err}
+// decodeNearly is decodeLossless for JPEG-LS.
+func (f *PixelFormat) decodeNearly(data []byte, buf []uint16) ([]uint16, error) {
+	image, err := jpegls.ReadFrame(data)
+	if err != nil {
+		return nil, imageError(err)
+	}
+	if err := f.agrees(image.Rows, image.Columns, image.Components, image.Precision); err != nil {
+		return nil, err
+	}
+	pix := room(buf, f.Rows*f.Columns)
+	if _, err := jpegls.Decode(data, pix); err != nil {
+		return nil, imageError(err)
+	}
+	f.lanes().inPlace(pix)
+	return pix, nil
+}
+
+// agrees compares an image's own size with the header's.
+func (f *PixelFormat) agrees(rows, columns, components, precision int) error {
+	if rows != f.Rows || columns != f.Columns || components != 1 {
+		return malformed(tagPixelData, 0, "the image has %d rows x %d columns x %d components, the header says %d x %d x 1",
+			rows, columns, components, f.Rows, f.Columns)
+	}
+	if precision > f.BitsAllocated {
+		return malformed(tagPixelData, 0, "the image has %d bits a sample, the header allocates %d", precision, f.BitsAllocated)
+	}
+	return nil
+}
+
+func imageError(err error) error {
+	e := &Error{Code: Malformed, Tag: tagPixelData.String(), Detail: "the image cannot be decoded", Remedy: remedyCopyAgain, Err: err}
 	switch {
-	case errors.Is(err, jpegll.ErrTruncated):
+	case errors.Is(err, jpegll.ErrTruncated), errors.Is(err, jpegls.ErrTruncated):
 		e.Code = Truncated
-	case errors.Is(err, jpegll.ErrUnsupported):
+	case errors.Is(err, jpegll.ErrUnsupported), errors.Is(err, jpegls.ErrUnsupported):
 		e.Code, e.Remedy = UnsupportedPixels, remedyTranscode
 	}
 	return e
 }
 
-// firstFrame returns the bytes of the first frame of an encapsulated value (PS3.5, section A.4). A frame
-// may lie in several fragments; they are joined.
-func (f *PixelFormat) firstFrame(value []byte) ([]byte, error) {
-	var fragments [][]byte
-	end := int64(-1) // of the first frame by the offset table, counted from the first fragment
-	first := 0
-	for at := 0; ; {
-		if len(value)-at < 8 {
-			return nil, truncated(tagPixelData, int64(at), "the sequence of fragments has no end")
-		}
-		le := binary.LittleEndian
-		t, length := tag(le.Uint16(value[at:]))<<16|tag(le.Uint16(value[at+2:])), le.Uint32(value[at+4:])
-		at += 8
-		if t == tagSequenceEnd {
-			break
-		}
-		if t != tagItem {
-			return nil, malformed(t, int64(at), "not a fragment of pixel data")
-		}
-		if uint64(length) > uint64(len(value)-at) {
-			return nil, truncated(tagPixelData, int64(at), "a fragment should have %d bytes, %d are left", length, len(value)-at)
-		}
-		item := value[at : at+int(length)]
-		at += int(length)
-		if first == 0 { // the offset table, which may be empty
-			first = at
-			if len(item) >= 8 {
-				end = int64(le.Uint32(item[4:]))
-			}
-			continue
-		}
-		if end >= 0 && int64(at-len(item)-8-first) >= end {
-			break
-		}
-		if f.Frames > 1 && end < 0 && len(fragments) > 0 && bytes.HasPrefix(item, []byte{0xff, 0xd8}) {
-			break // no offset table: a frame starts with its SOI
-		}
-		fragments = append(fragments, item)
+// planesOf decodes the planes of a run-length coded frame, the most significant bytes first. Two bytes make at most 128.
+func (f *PixelFormat) planesOf(data []byte) ([][]byte, error) {
+	n := f.Rows * f.Columns
+	planes := make([][]byte, f.BitsAllocated/8)
+	if len(planes)*n > 64*len(data) {
+		return nil, truncated(tagPixelData, int64(len(data)), "%d bytes cannot hold %d samples", len(data), n)
 	}
-	switch len(fragments) {
-	case 0:
-		return nil, malformed(tagPixelData, 0, "no fragment of pixel data")
-	case 1:
-		return fragments[0], nil
+	b := make([]byte, len(planes)*n)
+	for i := range planes {
+		planes[i] = b[i*n:][:n]
 	}
-	return bytes.Join(fragments, nil), nil
+	if err := rle.Decode(planes, data); err != nil {
+		e := &Error{Code: Malformed, Tag: tagPixelData.String(), Detail: "the run-length coded frame cannot be decoded", Remedy: remedyCopyAgain, Err: err}
+		if errors.Is(err, rle.ErrTruncated) {
+			e.Code = Truncated
+		}
+		return nil, e
+	}
+	return planes, nil
+}
+
+func (f *PixelFormat) decodeRuns(data []byte, buf []uint16) ([]uint16, error) {
+	planes, err := f.planesOf(data)
+	if err != nil {
+		return nil, err
+	}
+	pix := room(buf, f.Rows*f.Columns)
+	if f.BitsAllocated == 8 {
+		f.lanes().widen(pix, planes[0])
+		return pix, nil
+	}
+	high, low := planes[0][:len(pix)], planes[1][:len(pix)]
+	for i := range pix {
+		pix[i] = uint16(high[i])<<8 | uint16(low[i])
+	}
+	f.lanes().inPlace(pix)
+	return pix, nil
+}
+
+func (f *PixelFormat) decodeSandboxed(data []byte, buf []uint16) ([]uint16, error) {
+	b, err := f.sandboxed(data)
+	if err != nil {
+		return nil, err
+	}
+	pix := room(buf, f.Rows*f.Columns)
+	if f.BitsAllocated == 8 {
+		f.lanes().widen(pix, b)
+	} else {
+		f.lanes().convert(pix, b)
+	}
+	return pix, nil
 }
 
 // room returns n samples, in buf when it has them.

@@ -2,6 +2,7 @@ package dicom
 
 import (
 	"bytes"
+	"compress/flate"
 	"errors"
 	"io"
 	"math/rand"
@@ -86,8 +87,10 @@ var hostile = []struct {
 		return w.buf
 	}},
 	{"a transfer syntax nobody knows", UnsupportedSyntax, func() []byte { return part10("1.2.3.4").buf }},
-	{"big endian", UnsupportedSyntax, func() []byte { return part10(explicitBigEndian).buf }},
-	{"deflated", UnsupportedSyntax, func() []byte { return part10(deflatedLittleEndian).buf }},
+	{"big endian, and nothing more", NotCT, func() []byte { return part10(ExplicitBigEndian).buf }},
+	{"deflated, and nothing more", Truncated, func() []byte { return part10(DeflatedLittleEndian).buf }},
+	{"deflated, and something else", Malformed, func() []byte { return append(part10(DeflatedLittleEndian).buf, "\xff\xff\xff\xff"...) }},
+	{"deflated without end", Truncated, func() []byte { return append(part10(DeflatedLittleEndian).buf, deflated(make([]byte, 1000))[:5]...) }},
 	{"a transfer syntax that is a name", Malformed, func() []byte { return part10("SMITH^JOHN").buf }},
 	{"a delimiter outside of a sequence", Malformed, func() []byte {
 		w := part10(ExplicitLittleEndian)
@@ -118,6 +121,36 @@ var hostile = []struct {
 	{"a slope that is no number", Malformed, replaced(ExplicitLittleEndian, "DS\x02\x001 \x28\x00\x54\x10", "DS\x02\x00x \x28\x00\x54\x10")},
 	{"a representation of 2", Malformed, replaced(ExplicitLittleEndian,
 		"\x28\x00\x03\x01US\x02\x00\x01\x00", "\x28\x00\x03\x01US\x02\x00\x02\x00")},
+}
+
+func deflated(b []byte) []byte {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestCompression)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := w.Write(b); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func TestABombIsNotInflated(t *testing.T) {
+	file := part10(DeflatedLittleEndian).buf
+	file = append(file, deflated(make([]byte, 300<<20))...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := ReadHeader(bytes.NewReader(file), int64(len(file)), nil)
+	runtime.ReadMemStats(&after)
+	if codeOf(err) != Malformed {
+		t.Errorf("error %v", err)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 6*inflatedRoom {
+		t.Errorf("%d MiB allocated in all for a file of %d", got>>20, len(file))
+	}
 }
 
 func nested(ts TransferSyntax) []byte {
@@ -184,7 +217,7 @@ func TestDecodeFrameAllocatesNotBeforeTheBytesAreThere(t *testing.T) {
 		f.Rows, f.Columns = 65535, 65535
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err = DecodeFrame(make([]byte, 1000), f, nil)
+		_, err = DecodeFrame(make([]byte, 1000), f, 0, nil)
 		runtime.ReadMemStats(&after)
 		if codeOf(err) == "" || after.TotalAlloc-before.TotalAlloc > 1<<20 {
 			t.Errorf("%s: error %v, %d bytes", ts.Name(), err, after.TotalAlloc-before.TotalAlloc)
@@ -339,7 +372,7 @@ func FuzzDecode(f *testing.F) {
 		if stored <= 8 {
 			format.BitsAllocated = 8
 		}
-		s, err := DecodeFrame(value, format, nil)
+		s, err := DecodeFrame(value, format, 0, nil)
 		if err == nil && len(s.Pix) != int(rows)*int(columns) {
 			t.Errorf("%d samples for %d x %d", len(s.Pix), rows, columns)
 		}

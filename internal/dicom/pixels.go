@@ -9,15 +9,17 @@ import (
 // locatePixels completes f with the place of the pixel data, and checks that all of them are there.
 func (s *scanner) locatePixels(f *PixelFormat) error {
 	h := s.pixels
-	f.Offset, f.Length = h.value, int64(h.length)
-	if h.tag != tagPixelData {
-		return nil // none, or floating point ones: check refuses both
+	f.Offset, f.Length, f.Deflated = h.value, int64(h.length), s.deflated
+	if h.tag == 0 {
+		return nil // check refuses it
 	}
+	f.Float = h.tag != tagPixelData
+	f.Words = f.TransferSyntax == ExplicitBigEndian && f.BitsAllocated <= 8 && string(h.vr[:]) == "OW"
 	if h.length == undefinedLength {
 		f.Encapsulated = true
 		return s.followFragments(f)
 	}
-	if f.TransferSyntax != ImplicitLittleEndian && f.TransferSyntax != ExplicitLittleEndian {
+	if codings[f.TransferSyntax] != native {
 		return nil // check refuses it
 	}
 	if f.Samples != 1 {
@@ -72,25 +74,47 @@ func (s *scanner) followFragments(f *PixelFormat) error {
 	}
 }
 
+// maxPixels bounds a frame: 8192 rows x 8192 columns.
+const maxPixels = 1 << 26
+
+func refuse(code string, t tag, remedy, format string, args ...any) error {
+	return &Error{Code: code, Tag: t.String(), Detail: fmt.Sprintf(format, args...), Remedy: remedy}
+}
+
 // check refuses formats DecodeFrame does not read.
 func (f *PixelFormat) check() error {
-	refuse := func(code string, t tag, remedy, format string, args ...any) error {
-		return &Error{Code: code, Tag: t.String(), Detail: fmt.Sprintf(format, args...), Remedy: remedy}
+	if err := f.checkSamples(); err != nil {
+		return err
 	}
+	switch {
+	case f.Photometric != "MONOCHROME1" && f.Photometric != "MONOCHROME2":
+		return refuse(UnsupportedPixels, tagPhotometric, "export the original slices", "photometric interpretation is %s", code(f.Photometric))
+	case f.Float:
+		return refuse(UnsupportedPixels, tagFloatPixels, "export the original slices", "samples are floating point numbers")
+	case f.BitsAllocated != 8 && f.BitsAllocated != 16:
+		return refuse(UnsupportedPixels, tagBitsAllocated, remedyTranscode, "%d bits allocated, 8 and 16 are read", f.BitsAllocated)
+	}
+	return nil
+}
+
+// checkSamples refuses formats DecodeSamples does not read.
+func (f *PixelFormat) checkSamples() error {
 	switch {
 	case f.Offset == 0:
 		return refuse(NoPixels, tagPixelData, "leave objects without an image out of the study's folder", "the object has no pixel data")
-	case f.Rows == 0 || f.Columns == 0 || f.BitsAllocated == 0:
-		return refuse(Malformed, tagRows, remedyCopyAgain, "%d rows x %d columns of %d bits", f.Rows, f.Columns, f.BitsAllocated)
+	case f.Rows == 0 || f.Columns == 0 || f.BitsAllocated == 0 || f.Frames == 0:
+		return refuse(Malformed, tagRows, remedyCopyAgain, "%d frames of %d rows x %d columns of %d bits", f.Frames, f.Rows, f.Columns, f.BitsAllocated)
 	case !f.TransferSyntax.Supported():
 		return f.TransferSyntax.unsupported()
 	case f.Samples != 1:
 		return refuse(UnsupportedPixels, tagSamples, "export the original slices", "%d samples a pixel: colour is no CT", f.Samples)
-	case f.Photometric != "MONOCHROME1" && f.Photometric != "MONOCHROME2":
-		return refuse(UnsupportedPixels, tagPhotometric, "export the original slices", "photometric interpretation is %s", code(f.Photometric))
-	case f.BitsAllocated != 8 && f.BitsAllocated != 16:
-		return refuse(UnsupportedPixels, tagBitsAllocated, remedyTranscode, "%d bits allocated, 8 and 16 are read", f.BitsAllocated)
-	case f.BitsStored < 1 || f.BitsStored > f.BitsAllocated || f.HighBit != f.BitsStored-1:
+	case f.Rows*f.Columns > maxPixels:
+		return refuse(UnsupportedPixels, tagRows, "export the slices smaller", "%d rows x %d columns, more than %d pixels", f.Rows, f.Columns, maxPixels)
+	case f.Float && (f.Encapsulated || f.BitsAllocated != 32 && f.BitsAllocated != 64):
+		return refuse(Malformed, tagBitsAllocated, remedyCopyAgain, "floating point numbers of %d bits", f.BitsAllocated)
+	case !f.Float && f.BitsAllocated != 1 && f.BitsAllocated != 8 && f.BitsAllocated != 16 && f.BitsAllocated != 32:
+		return refuse(UnsupportedPixels, tagBitsAllocated, remedyTranscode, "%d bits allocated; 1, 8, 16 and 32 are read", f.BitsAllocated)
+	case !f.Float && (f.BitsStored < 1 || f.BitsStored > f.BitsAllocated || f.HighBit != f.BitsStored-1):
 		return refuse(UnsupportedPixels, tagBitsStored, remedyTranscode, "%d bits stored, high bit %d, in %d", f.BitsStored, f.HighBit, f.BitsAllocated)
 	case f.Encapsulated != f.TransferSyntax.encapsulated():
 		return refuse(Malformed, tagPixelData, remedyCopyAgain, "the pixel data have not the form of their transfer syntax %s", f.TransferSyntax)

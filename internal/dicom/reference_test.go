@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -32,6 +33,7 @@ type expected struct {
 	BitsAllocated  int            `json:"bits_allocated"`
 	Pixels         string         `json:"pixels"`
 	FrameSHA256    []string       `json:"frame_sha256"`
+	FrameSum       []float64      `json:"frame_sum"`
 }
 
 func testData(t testing.TB) string {
@@ -45,8 +47,8 @@ func testData(t testing.TB) string {
 	return dir
 }
 
-func readExpected(t testing.TB, dir string) (all []expected) {
-	b, err := os.ReadFile(filepath.Join(dir, "dicom-expected.jsonl"))
+func readExpected(t testing.TB, file string) (all []expected) {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,27 +82,59 @@ var skipped = []struct {
 	holds  func(e *expected) bool
 }{
 	{"elements without VR in an explicit data set", Malformed, oneOf("SC_rgb_jpeg.dcm")},
-	{"palette: stored values are no intensities", UnsupportedPixels,
-		oneOf("OBXXXX1A.dcm", "OBXXXX1A_2frame.dcm", "gdcm-US-ALOKA-16.dcm", "examples_palette.dcm")},
-	{"a transfer syntax that is not read", UnsupportedSyntax, func(e *expected) bool { return !e.TransferSyntax.Supported() }},
 	{"colour", UnsupportedPixels, func(e *expected) bool { return e.Samples != 1 }},
-	{"samples of 1, 32 or 64 bits", UnsupportedPixels, func(e *expected) bool { return e.BitsAllocated != 8 && e.BitsAllocated != 16 }},
 }
 
 func oneOf(names ...string) func(*expected) bool {
 	return func(e *expected) bool { return slices.Contains(names, path.Base(e.File)) }
 }
 
-// decodeFile reads the header and the first frame of a file of any modality.
-func decodeFile(b []byte) (volume.Slice, error) {
-	h, err := ReadHeader(bytes.NewReader(b), int64(len(b)), &Options{HeaderOnly: true})
+// readHere are files that pydicom's decoders give up on, and whose pixels are there: colour indices in a file without a transfer
+// syntax, and a JPEG image of twelve bits, sequential, whose scan header its decoder rejects.
+var readHere = oneOf("OT-PAL-8-face.dcm", "JPEG-lossy.dcm")
+
+// decodeFile reads the header and up to four frames of a file of any modality, as the sums that the expected values have.
+func decodeFile(file []byte) (frames []frameSums, err error) {
+	h, err := ReadHeader(bytes.NewReader(file), int64(len(file)), &Options{HeaderOnly: true})
 	if err != nil {
-		return volume.Slice{}, err
+		return nil, err
 	}
 	if h.Pixels.Offset == 0 {
-		return volume.Slice{}, h.Pixels.check()
+		return nil, h.Pixels.check()
 	}
-	return DecodeFrame(b[h.Pixels.Offset:h.Pixels.Offset+h.Pixels.Length], h.Pixels, nil)
+	value, err := h.Pixels.Value(file)
+	if err != nil {
+		return nil, err
+	}
+	for k := range min(h.Pixels.Frames, 4) {
+		s, err := DecodeSamples(value, h.Pixels, k)
+		if err != nil {
+			return frames, err
+		}
+		frames = append(frames, s.sum())
+	}
+	return frames, nil
+}
+
+// frameSums are the SHA-256 of a frame's values, whole numbers as int32 and others as float64, little endian, and their sum.
+type frameSums struct {
+	sha256 string
+	total  float64
+}
+
+func (s *Samples) sum() (f frameSums) {
+	b := make([]byte, 0, 4*len(s.Int)+8*len(s.Float))
+	for _, v := range s.Int {
+		b = binary.LittleEndian.AppendUint32(b, uint32(v))
+		f.total += float64(v)
+	}
+	for _, v := range s.Float {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		f.total += v
+	}
+	sum := sha256.Sum256(b)
+	f.sha256 = hex.EncodeToString(sum[:])
+	return f
 }
 
 func codeOf(err error) string {
@@ -112,17 +146,28 @@ func codeOf(err error) string {
 }
 
 func TestSamplesEqualPydicoms(t *testing.T) {
+	// A few small files are always here: one for every kind of coding that this package doesn't write.
+	if equal, lossy := compareSamples(t, filepath.Join("testdata", "pydicom", "expected.jsonl"), filepath.Join("testdata", "pydicom")); equal != 11 || lossy != 1 {
+		t.Errorf("%d files were compared, and %d by their sums; want 11 and 1", equal, lossy)
+	}
 	dir := testData(t)
-	equal := 0
+	if equal, lossy := compareSamples(t, filepath.Join(dir, "dicom-expected.jsonl"), filepath.Join(dir, "dicom")); equal != 127 || lossy != 3 {
+		t.Errorf("%d files were compared, and %d by their sums; want 127 and 3", equal, lossy)
+	}
+}
+
+// compareSamples compares up to four frames of each file with what pydicom made of them. Files of lossy JPEG are compared by sums alone.
+func compareSamples(t *testing.T, values, dir string) (equal, lossy int) {
+	t.Helper()
 next:
-	for _, e := range readExpected(t, dir) {
-		b, err := os.ReadFile(filepath.Join(dir, "dicom", e.File))
+	for _, e := range readExpected(t, values) {
+		b, err := os.ReadFile(filepath.Join(dir, e.File))
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := decodeFile(b)
+		frames, err := decodeFile(b)
 		if e.Pixels != "ok" { // nor may we make up what pydicom does not find
-			if codeOf(err) == "" {
+			if codeOf(err) == "" && !readHere(&e) {
 				t.Errorf("%s: no pixels for pydicom, here error %v", e.File, err)
 			}
 			continue
@@ -139,15 +184,27 @@ next:
 			t.Errorf("%s: %v", e.File, err)
 			continue
 		}
-		if got := samplesSHA256(s); got != e.FrameSHA256[0] {
-			t.Errorf("%s: samples %s, pydicom's %s", e.File, got, e.FrameSHA256[0])
+		if e.TransferSyntax == JPEGExtended {
+			// Decoders of lossy JPEG may differ by one; pydicom's differs from ours in 3 % of the samples.
+			for k, s := range frames {
+				if off := math.Abs(s.total - e.FrameSum[k]); off > .05*float64(e.Rows*e.Columns) {
+					t.Errorf("%s: frame %d sums to %v, pydicom's to %v", e.File, k, s.total, e.FrameSum[k])
+				}
+			}
+			lossy++
+			continue
+		}
+		var sums []string
+		for _, s := range frames {
+			sums = append(sums, s.sha256)
+		}
+		if diff := cmp.Diff(e.FrameSHA256, sums); diff != "" {
+			t.Errorf("%s, %s, %d bits: pydicom -, ours +:\n%s", e.File, e.TransferSyntax.Name(), e.BitsAllocated, diff)
+			continue
 		}
 		equal++
 	}
-	if equal < 60 {
-		t.Errorf("only %d files were compared", equal)
-	}
-	t.Logf("%d files equal", equal)
+	return equal, lossy
 }
 
 func TestHeadersEqualPydicoms(t *testing.T) {
@@ -179,7 +236,7 @@ func TestHeadersEqualPydicoms(t *testing.T) {
 
 func TestColourJPEGLosslessEqualsPydicoms(t *testing.T) {
 	dir := testData(t)
-	for _, e := range readExpected(t, dir) {
+	for _, e := range readExpected(t, filepath.Join(dir, "dicom-expected.jsonl")) {
 		if path.Base(e.File) != "SC_rgb_jpeg_gdcm.dcm" {
 			continue
 		}
@@ -191,7 +248,7 @@ func TestColourJPEGLosslessEqualsPydicoms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		image, err := h.Pixels.firstFrame(b[h.Pixels.Offset:])
+		image, err := h.Pixels.fragments(b[h.Pixels.Offset:], 0)
 		if err != nil {
 			t.Fatal(err)
 		}

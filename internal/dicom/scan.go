@@ -28,8 +28,10 @@ var wanted = map[tag]string{
 type scanner struct {
 	source
 	syntax   TransferSyntax
-	implicit bool // the data set's form of elements
-	elements int  // seen so far
+	implicit bool             // the data set's form of elements
+	order    binary.ByteOrder // of the meta information, then of the data set
+	deflated int64            // where a deflated data set begins, else 0
+	elements int              // seen so far
 
 	found  []foundElement
 	values []byte // of the found elements, one behind the other
@@ -58,6 +60,7 @@ func getScanner(r io.ReaderAt, size int64) *scanner {
 	s := scannerPool.Get().(*scanner)
 	s.reset(r, size)
 	s.syntax, s.implicit, s.elements, s.pixels = "", false, 0, head{}
+	s.order, s.deflated = binary.LittleEndian, 0
 	s.found, s.values = s.found[:0], s.values[:0]
 	return s
 }
@@ -122,8 +125,15 @@ func (s *scanner) begin() (int64, error) {
 		if b, err := s.bytes(0, off, 6); err == nil && knownVR(b[4], b[5]) {
 			s.syntax = ExplicitLittleEndian
 		}
-	case explicitBigEndian, deflatedLittleEndian:
-		return 0, s.syntax.unsupported()
+	case ExplicitBigEndian:
+		s.order = binary.BigEndian
+	case DeflatedLittleEndian:
+		whole, err := inflate(s.r, off, s.size)
+		if err != nil {
+			return 0, err
+		}
+		s.deflated = off
+		s.reset(whole, off+int64(len(whole.data)))
 	}
 	if _, known := syntaxNames[s.syntax]; !known {
 		return 0, s.syntax.unsupported()
@@ -193,10 +203,9 @@ func (s *scanner) head(off int64, implicit bool) (head, error) {
 	if err != nil {
 		return head{}, err
 	}
-	le := binary.LittleEndian
-	h := head{tag: tag(le.Uint16(b))<<16 | tag(le.Uint16(b[2:])), value: off + 8}
+	h := head{tag: tag(s.order.Uint16(b))<<16 | tag(s.order.Uint16(b[2:])), value: off + 8}
 	if implicit || h.tag.group() == tagItem.group() {
-		h.length = le.Uint32(b[4:])
+		h.length = s.order.Uint32(b[4:])
 	} else {
 		h.vr = [2]byte{b[4], b[5]}
 		switch {
@@ -206,9 +215,9 @@ func (s *scanner) head(off int64, implicit bool) (head, error) {
 			if b, err = s.bytes(h.tag, off, 12); err != nil {
 				return head{}, err
 			}
-			h.length, h.value = le.Uint32(b[8:]), off+12
+			h.length, h.value = s.order.Uint32(b[8:]), off+12
 		default:
-			h.length = uint32(le.Uint16(b[6:]))
+			h.length = uint32(s.order.Uint16(b[6:]))
 		}
 	}
 	if h.length != undefinedLength && int64(h.length) > s.size-h.value {
@@ -254,7 +263,11 @@ func (s *scanner) keep(h head) error {
 		return err
 	}
 	from := len(s.values)
-	s.values = append(s.values, v...)
+	if wanted[h.tag] == "US" {
+		s.values = binary.LittleEndian.AppendUint16(s.values, s.order.Uint16(v)) // as rewrite writes it
+	} else {
+		s.values = append(s.values, v...)
+	}
 	s.found = append(s.found, foundElement{h.tag, h.value, from, len(s.values)})
 	return nil
 }

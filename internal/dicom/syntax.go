@@ -4,40 +4,66 @@ package dicom
 // and annex A).
 type TransferSyntax string
 
-// The transfer syntaxes this package reads and writes.
+// The transfer syntaxes this package reads.
 const (
 	ImplicitLittleEndian TransferSyntax = "1.2.840.10008.1.2"
 	ExplicitLittleEndian TransferSyntax = "1.2.840.10008.1.2.1"
+	DeflatedLittleEndian TransferSyntax = "1.2.840.10008.1.2.1.99"
+	ExplicitBigEndian    TransferSyntax = "1.2.840.10008.1.2.2"
+	JPEGBaseline         TransferSyntax = "1.2.840.10008.1.2.4.50"
+	JPEGExtended         TransferSyntax = "1.2.840.10008.1.2.4.51"
 	// JPEGLossless is process 14 with any predictor.
 	JPEGLossless TransferSyntax = "1.2.840.10008.1.2.4.57"
 	// JPEGLosslessSV1 is process 14 with predictor 1.
-	JPEGLosslessSV1 TransferSyntax = "1.2.840.10008.1.2.4.70"
+	JPEGLosslessSV1   TransferSyntax = "1.2.840.10008.1.2.4.70"
+	JPEGLSLossless    TransferSyntax = "1.2.840.10008.1.2.4.80"
+	JPEGLSNear        TransferSyntax = "1.2.840.10008.1.2.4.81"
+	JPEG2000Lossless  TransferSyntax = "1.2.840.10008.1.2.4.90"
+	JPEG2000          TransferSyntax = "1.2.840.10008.1.2.4.91"
+	HTJ2KLossless     TransferSyntax = "1.2.840.10008.1.2.4.201"
+	HTJ2KLosslessRPCL TransferSyntax = "1.2.840.10008.1.2.4.202"
+	HTJ2K             TransferSyntax = "1.2.840.10008.1.2.4.203"
+	RLELossless       TransferSyntax = "1.2.840.10008.1.2.5"
 )
 
-// Transfer syntaxes whose data set this package cannot walk.
+// coding is how a syntax codes frames.
+type coding int
+
 const (
-	explicitBigEndian    TransferSyntax = "1.2.840.10008.1.2.2"
-	deflatedLittleEndian TransferSyntax = "1.2.840.10008.1.2.1.99"
+	unread    coding = iota
+	native           // as they are
+	lossless         // package jpegll
+	runs             // package rle
+	nearly           // package jpegls
+	sandboxed        // package sandbox
 )
+
+var codings = map[TransferSyntax]coding{
+	ImplicitLittleEndian: native, ExplicitLittleEndian: native, DeflatedLittleEndian: native, ExplicitBigEndian: native,
+	JPEGLossless: lossless, JPEGLosslessSV1: lossless,
+	RLELossless:  runs,
+	JPEGBaseline: sandboxed, JPEGExtended: sandboxed, JPEGLSLossless: nearly, JPEGLSNear: nearly,
+	JPEG2000Lossless: sandboxed, JPEG2000: sandboxed, HTJ2KLossless: sandboxed, HTJ2KLosslessRPCL: sandboxed, HTJ2K: sandboxed,
+}
 
 // syntaxNames holds every transfer syntax this package knows by name (PS3.6, table A-1). Those not
 // written above are refused with unsupported_syntax.
 var syntaxNames = map[TransferSyntax]string{
 	ImplicitLittleEndian:      "Implicit VR Little Endian",
 	ExplicitLittleEndian:      "Explicit VR Little Endian",
-	deflatedLittleEndian:      "Deflated Explicit VR Little Endian",
-	explicitBigEndian:         "Explicit VR Big Endian",
+	DeflatedLittleEndian:      "Deflated Explicit VR Little Endian",
+	ExplicitBigEndian:         "Explicit VR Big Endian",
 	"1.2.840.10008.1.2.1.98":  "Encapsulated Uncompressed Explicit VR Little Endian",
-	"1.2.840.10008.1.2.4.50":  "JPEG Baseline (8 bit)",
-	"1.2.840.10008.1.2.4.51":  "JPEG Extended (12 bit)",
+	JPEGBaseline:              "JPEG Baseline (8 bit)",
+	JPEGExtended:              "JPEG Extended (12 bit)",
 	"1.2.840.10008.1.2.4.53":  "JPEG Spectral Selection, Non-Hierarchical (process 6 and 8)",
 	"1.2.840.10008.1.2.4.55":  "JPEG Full Progression, Non-Hierarchical (process 10 and 12)",
 	JPEGLossless:              "JPEG Lossless, Non-Hierarchical (process 14)",
 	JPEGLosslessSV1:           "JPEG Lossless, First-Order Prediction (process 14, selection value 1)",
-	"1.2.840.10008.1.2.4.80":  "JPEG-LS Lossless",
-	"1.2.840.10008.1.2.4.81":  "JPEG-LS Near-Lossless",
-	"1.2.840.10008.1.2.4.90":  "JPEG 2000 (lossless only)",
-	"1.2.840.10008.1.2.4.91":  "JPEG 2000",
+	JPEGLSLossless:            "JPEG-LS Lossless",
+	JPEGLSNear:                "JPEG-LS Near-Lossless",
+	JPEG2000Lossless:          "JPEG 2000 (lossless only)",
+	JPEG2000:                  "JPEG 2000",
 	"1.2.840.10008.1.2.4.92":  "JPEG 2000 Part 2 Multi-component (lossless only)",
 	"1.2.840.10008.1.2.4.93":  "JPEG 2000 Part 2 Multi-component",
 	"1.2.840.10008.1.2.4.94":  "JPIP Referenced",
@@ -50,20 +76,19 @@ var syntaxNames = map[TransferSyntax]string{
 	"1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
 	"1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
 	"1.2.840.10008.1.2.4.112": "JPEG XL",
-	"1.2.840.10008.1.2.4.201": "HTJ2K (lossless only)",
-	"1.2.840.10008.1.2.4.202": "HTJ2K with RPCL options (lossless only)",
-	"1.2.840.10008.1.2.4.203": "HTJ2K",
-	"1.2.840.10008.1.2.5":     "RLE Lossless",
+	HTJ2KLossless:             "HTJ2K (lossless only)",
+	HTJ2KLosslessRPCL:         "HTJ2K with RPCL options (lossless only)",
+	HTJ2K:                     "HTJ2K",
+	RLELossless:               "RLE Lossless",
 	"1.2.840.10008.1.2.8.1":   "Deflated Image Frame Compression",
 }
 
-// Supported says whether this package reads and writes slices of the syntax.
-func (ts TransferSyntax) Supported() bool {
-	switch ts {
-	case ImplicitLittleEndian, ExplicitLittleEndian, JPEGLossless, JPEGLosslessSV1:
-		return true
-	}
-	return false
+// Supported says whether this package reads slices of the syntax.
+func (ts TransferSyntax) Supported() bool { return codings[ts] != unread }
+
+// Writable says whether this package writes slices of the syntax.
+func (ts TransferSyntax) Writable() bool {
+	return ts == ImplicitLittleEndian || ts == ExplicitLittleEndian || codings[ts] == lossless
 }
 
 // Name returns the standard's name of the syntax, or "unknown transfer syntax".
@@ -75,6 +100,4 @@ func (ts TransferSyntax) Name() string {
 }
 
 // encapsulated says whether pixel data are a sequence of fragments (PS3.5, A.4).
-func (ts TransferSyntax) encapsulated() bool {
-	return ts == JPEGLossless || ts == JPEGLosslessSV1
-}
+func (ts TransferSyntax) encapsulated() bool { return codings[ts] > native }

@@ -51,7 +51,7 @@ const (
 	implementationVersion = "CSPINE"
 )
 
-// Encode returns the slice as a DICOM file (PS3.10) in one of the supported transfer syntaxes. Equal
+// Encode returns the slice as a DICOM file (PS3.10) in one of the writable transfer syntaxes. Equal
 // slices give equal bytes.
 func (c *CT) Encode(ts TransferSyntax) ([]byte, error) {
 	if err := c.check(ts); err != nil {
@@ -72,7 +72,7 @@ func (c *CT) Encode(ts TransferSyntax) ([]byte, error) {
 }
 
 func (c *CT) check(ts TransferSyntax) error {
-	if !ts.Supported() {
+	if !ts.Writable() {
 		return fmt.Errorf("dicom: cannot write %s (%s)", ts, ts.Name())
 	}
 	if c.Rows < 1 || c.Columns < 1 || c.Rows > 65535 || c.Columns > 65535 || len(c.Pix) != c.Rows*c.Columns {

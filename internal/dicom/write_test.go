@@ -2,6 +2,7 @@ package dicom
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand"
 	"slices"
@@ -55,7 +56,7 @@ func readBack(b []byte, buf []uint16) (*Header, volume.Slice, error) {
 	if err != nil {
 		return nil, volume.Slice{}, err
 	}
-	s, err := DecodeFrame(b[h.Pixels.Offset:h.Pixels.Offset+h.Pixels.Length], h.Pixels, buf)
+	s, err := DecodeFrame(b[h.Pixels.Offset:h.Pixels.Offset+h.Pixels.Length], h.Pixels, 0, buf)
 	return h, s, err
 }
 
@@ -167,7 +168,7 @@ func TestEncodeRefusesWhatIsNoSlice(t *testing.T) {
 		{"samples missing", func(c *CT) { c.Pix = c.Pix[1:] }, ExplicitLittleEndian},
 		{"no UID", func(c *CT) { c.StudyUID = "" }, ExplicitLittleEndian},
 		{"17 bits", func(c *CT) { c.BitsStored = 17 }, ExplicitLittleEndian},
-		{"a syntax that is not written", func(c *CT) {}, explicitBigEndian},
+		{"a syntax that is not written", func(c *CT) {}, ExplicitBigEndian},
 	}
 	for _, k := range cases {
 		c := phantomSlice(4, 16, false)
@@ -189,28 +190,49 @@ func TestDecimalStringsFitTheirField(t *testing.T) {
 	}
 }
 
-func TestFramesOfSeveralFragmentsAreJoined(t *testing.T) {
-	c := phantomSlice(16, 16, false)
-	h, want, err := readBack(mustEncode(t, c, JPEGLosslessSV1), nil)
-	if err != nil {
-		t.Fatal(err)
+func TestFramesLieInFragments(t *testing.T) {
+	// Two images of one size and different content.
+	var images [2][]byte
+	var want [2]volume.Slice
+	var f PixelFormat
+	for i := range images {
+		c := phantomSlice(16, 16, false)
+		c.Pix[40] += uint16(i)
+		file := mustEncode(t, c, JPEGLosslessSV1)
+		h, s, err := readBack(file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if images[i], err = h.Pixels.fragments(file[h.Pixels.Offset:], 0); err != nil {
+			t.Fatal(err)
+		}
+		want[i], f = s, h.Pixels
 	}
-	b := mustEncode(t, c, JPEGLosslessSV1)
-	image, err := h.Pixels.firstFrame(b[h.Pixels.Offset:])
-	if err != nil {
-		t.Fatal(err)
+	a, b := images[0], images[1]
+	half := len(a) / 4 * 2
+	table := func(offsets ...int) (t []byte) {
+		for _, o := range offsets {
+			t = binary.LittleEndian.AppendUint32(t, uint32(o))
+		}
+		return t
 	}
-	half := len(image) / 4 * 2
 	for _, k := range []struct {
 		name   string
 		frames int
 		table  []byte
 		parts  [][]byte
+		code   string
 	}{
-		{"one frame in two fragments", 1, nil, [][]byte{image[:half], image[half:]}},
-		{"two frames without an offset table", 2, nil, [][]byte{image[:half], image[half:], image}},
-		{"two frames with an offset table", 2, []byte{0, 0, 0, 0, byte(len(image) + 16), byte((len(image) + 16) >> 8), 0, 0},
-			[][]byte{image[:half], image[half:], {1, 2}}},
+		{"a frame in a fragment", 1, nil, [][]byte{a}, ""},
+		{"a frame in two fragments", 1, nil, [][]byte{a[:half], a[half:]}, ""},
+		{"a frame in two fragments with a table", 1, table(0), [][]byte{a[:half], a[half:]}, ""},
+		{"two frames in two fragments", 2, nil, [][]byte{a, b}, ""},
+		{"two frames in four fragments", 2, nil, [][]byte{a[:half], a[half:], b[:half], b[half:]}, ""},
+		{"two frames in three fragments with a table", 2, table(0, len(a)+16), [][]byte{a[:half], a[half:], b}, ""},
+		{"three frames in two fragments", 3, nil, [][]byte{a, b}, Malformed},
+		{"an offset at which no fragment begins", 2, table(2, 4), [][]byte{a, b}, Malformed},
+		{"an offset behind all", 2, table(1<<30, 1<<31), [][]byte{a, b}, Malformed},
+		{"no fragment", 1, nil, nil, Malformed},
 	} {
 		w := writer{}
 		w.item(tagItem, uint32(len(k.table)))
@@ -220,11 +242,17 @@ func TestFramesOfSeveralFragmentsAreJoined(t *testing.T) {
 			w.buf = append(w.buf, p...)
 		}
 		w.item(tagSequenceEnd, 0)
-		f := h.Pixels
 		f.Frames = k.frames
-		got, err := DecodeFrame(w.buf, f, nil)
-		if err != nil || !slices.Equal(got.Pix, want.Pix) {
-			t.Errorf("%s: error %v", k.name, err)
+		for i := range k.frames {
+			got, err := DecodeFrame(w.buf, f, i, nil)
+			if codeOf(err) != k.code || err == nil && !slices.Equal(got.Pix, want[i].Pix) {
+				t.Errorf("%s, frame %d: error %v, want %q", k.name, i, err, k.code)
+			}
+		}
+		for _, i := range []int{-1, k.frames} {
+			if _, err := DecodeFrame(w.buf, f, i, nil); codeOf(err) != Malformed {
+				t.Errorf("%s, frame %d: error %v", k.name, i, err)
+			}
 		}
 	}
 }
@@ -252,7 +280,7 @@ func benchmarkDecode(b *testing.B, c *CT, ts TransferSyntax) {
 	b.SetBytes(int64(2 * len(c.Pix)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if s, err = DecodeFrame(file[h.Pixels.Offset:], h.Pixels, s.Pix); err != nil {
+		if s, err = DecodeFrame(file[h.Pixels.Offset:], h.Pixels, 0, s.Pix); err != nil {
 			b.Fatal(err)
 		}
 	}

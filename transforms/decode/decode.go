@@ -1,7 +1,7 @@
 // Package decode fetches single slices of an indexed study and decodes them to stored values.
 //
 // Invariants:
-//   - A slice costs one range read of exactly its pixel data; its header is not read again.
+//   - A slice costs one range read of exactly its pixel data, or of its file where that is deflated; its header is not read again.
 //   - A file that changed since it was indexed is an error, never another image.
 //   - A Reader may be used from several goroutines.
 package decode
@@ -41,25 +41,30 @@ func (r *Reader) Slice(ctx context.Context, i int) (volume.Slice, error) {
 		return volume.Slice{}, err
 	}
 	s := &r.index.Slices[i]
-	n := s.Pixels.Length
-	if n <= 0 || s.Pixels.Offset+n > s.File.Size {
-		n = s.File.Size - s.Pixels.Offset // of undefined length: to the end of the file
+	offset, n := s.Pixels.Offset, s.Pixels.Length
+	if s.Pixels.Deflated > 0 {
+		offset, n = 0, s.File.Size
 	}
 	buf, _ := encoded.Get().(*[]byte)
 	if buf == nil {
 		buf = new([]byte)
 	}
 	defer encoded.Put(buf)
-	value, err := r.data.ReadRange(ctx, r.index.Object(i), s.Pixels.Offset, n, *buf)
+	value, err := r.data.ReadRange(ctx, r.index.Object(i), offset, n, *buf)
 	if err != nil {
 		return volume.Slice{}, err
 	}
 	*buf = value
+	if s.Pixels.Deflated > 0 {
+		if value, err = s.Pixels.Value(value); err != nil {
+			return volume.Slice{}, fmt.Errorf("decode %s: %w", r.index.Key(i), err)
+		}
+	}
 	var pix []uint16
 	if p, _ := decoded.Get().(*[]uint16); p != nil {
 		pix = *p
 	}
-	out, err := dicom.DecodeFrame(value, s.Pixels, pix)
+	out, err := dicom.DecodeFrame(value, s.Pixels, 0, pix)
 	if err != nil {
 		return volume.Slice{}, fmt.Errorf("decode %s: %w", r.index.Key(i), err)
 	}

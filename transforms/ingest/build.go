@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"regexp"
 	"slices"
 
 	"github.com/cspine/cspine/internal/dicom"
@@ -23,7 +24,6 @@ const (
 	NotAxial         refusal.Code = "not_axial"
 	Unsupported      refusal.Code = "unsupported_pixels"
 	MixedStudies     refusal.Code = "mixed_studies"
-	NoUID            refusal.Code = "no_study_uid"
 	MultiFrame       refusal.Code = "multi_frame"
 
 	// These are warnings.
@@ -35,6 +35,7 @@ const (
 	UnevenSpacing     refusal.Code = "uneven_spacing"
 	Tilt              refusal.Code = "gantry_tilt"
 	UIDDiffers        refusal.Code = "uid_differs"
+	NoUID             refusal.Code = "no_study_uid" // refused where the folder's name can't stand for it
 )
 
 // File is one file of a study's folder: its header, or why there is none.
@@ -170,6 +171,9 @@ func (x *Index) chooseSeries(ct []File) []File {
 	return series
 }
 
+// identifier is what can stand for a study's UID.
+var identifier = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$`)
+
 func localizer(h *dicom.Header) bool { return slices.Contains(h.ImageType, "LOCALIZER") }
 
 // describe fills what all slices must share, and refuses a series whose slices do not share it.
@@ -189,7 +193,11 @@ func (x *Index) describe(series []File) error {
 		return refusal.New(MixedStudies, "keep the files of one study in one folder", "one series, but %d files of another study", len(bad)).About(bad...)
 	}
 	if x.StudyUID == "" {
-		return refusal.New(NoUID, "export the series again with its StudyInstanceUID", "the slices have no StudyInstanceUID").About(names(series)...)
+		if x.StudyUID = path.Base(x.Folder); !identifier.MatchString(x.StudyUID) {
+			return refusal.New(NoUID, "export the series again with its StudyInstanceUID, or name its folder with letters, digits, dots and dashes",
+				"the slices have no StudyInstanceUID").About(names(series)...)
+		}
+		x.warn(NoUID, "the slices have no StudyInstanceUID; outputs use the folder's name", nil)
 	}
 	if bad := where(series, func(h *dicom.Header) bool { return h.Pixels.Frames > 1 }); len(bad) > 0 {
 		return refusal.New(MultiFrame, "split the objects into single slices, for example with `dcm2dcm` or `emf2sf`",

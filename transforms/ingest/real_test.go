@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -42,7 +41,7 @@ func index(t *testing.T, dir string) (*Index, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Build("", files, Options{})
+	return Build(filepath.Base(dir), files, Options{})
 }
 
 // The series has a gantry tilt of 18.5° and gaps of 1.14, 4.22 and 7.38 mm along the table (BSD-2,
@@ -65,10 +64,19 @@ func TestARealTiltedHeadIsReported(t *testing.T) {
 	}
 }
 
-func TestARealSeriesInAnotherSyntaxIsRefusedByName(t *testing.T) {
-	_, err := index(t, testdata(t, "ct/thorax-j2k"))
-	var refused *refusal.Error
-	if !errors.As(err, &refused) || refused.Code != Unsupported || len(refused.Files) != 20 {
-		t.Errorf("%v", err)
+// The series is JPEG 2000, its InstanceNumber falls as z rises (Apache-2.0, wasserth/TotalSegmentator).
+func TestARealCompressedThoraxIsReadHeadToFoot(t *testing.T) {
+	x, err := index(t, testdata(t, "ct/thorax-j2k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(x.Slices) != 20 || x.Rows != 512 || math.Abs(x.SliceMM-2) > 0.01 || x.TiltDegrees != 0 {
+		t.Errorf("%d slices of %d rows, tilt %.2f°, %.3f mm apart", len(x.Slices), x.Rows, x.TiltDegrees, x.SliceMM)
+	}
+	if x.StudyUID != "thorax-j2k" || !slices.Contains(codes(x), NoUID) {
+		t.Errorf("study %s, warnings %v: it has no UID, and its folder a name", x.StudyUID, codes(x))
+	}
+	if first, last := x.Slices[0].PositionMM[2], x.Slices[19].PositionMM[2]; first != -766.5 || last != -804.5 {
+		t.Errorf("z from %.1f to %.1f", first, last)
 	}
 }
