@@ -30,10 +30,11 @@ type PrepareOptions struct {
 	Ingest   ingest.Options
 	Resample resample.Options
 	// Model is the segmenter. Its zero value takes the label files that lie beside the studies.
-	Model segment.Model
-	Boxes crop.BoxOptions
-	Keep  crop.Keep
-	Shard shard.Layout
+	Model  segment.Model
+	Labels segment.LabelValues // of those files
+	Boxes  crop.BoxOptions
+	Keep   crop.Keep
+	Shard  shard.Layout
 }
 
 // Prepare builds the pipeline from raw studies to a data set of vertebra crops:
@@ -105,7 +106,7 @@ func publish(s beam.Scope, o PrepareOptions, task string, shards beam.PCollectio
 
 func segmenter(s beam.Scope, o PrepareOptions, studies beam.PCollection) (masked, outcomes beam.PCollection) {
 	if o.Model.Labels() {
-		return beam.ParDo2(s, segment.NewLabelsFn(o.Site, o.Resample), studies)
+		return beam.ParDo2(s, segment.NewLabelsFn(o.Site, o.Resample, o.Labels), studies)
 	}
 	return beam.ParDo2(s, &segment.DoFn{Site: o.Site, Model: o.Model}, studies)
 }

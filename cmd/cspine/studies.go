@@ -26,6 +26,8 @@ type studyFlags struct {
 
 	keepCrops string
 	keep      crop.Keep // what that says; check reads it
+	labels    string
+	values    segment.LabelValues // what that says; check reads it
 	verify    float64
 	only      []string
 	beamFlags []string
@@ -54,6 +56,7 @@ func (p *studyFlags) addInputs(c *cobra.Command, run string) {
 	f.StringVar(&p.store, "store", "", "folder or bucket URL of the artifact store")
 	f.StringVar(&p.from, "cache-from", "", "another artifact store, only read: what the store misses and it has is copied from there")
 	f.StringVar(&p.segmenter, "segmenter", "", "an ONNX model, several with commas between (their mean), 'bundled', or 'labels' to take segmentations/<study>.nii")
+	f.StringVar(&p.labels, "labels", "", "values of the label files for C1, C2, …, 0 for one that they don't have (default 1,2,3,4,5,6,7)")
 	f.StringVar(&p.engine, "engine", "", "that runs the models: one of "+strings.Join(engines.Names(engines.Inference), ", ")+" (default auto)")
 	f.StringVar(&p.precision, "precision", "", "of the models' arithmetic: f32, bf16, or int8 for a quantised model (default f32, or the model's own)")
 	f.StringVar(&p.name, "run", "", run)
@@ -94,6 +97,15 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 	}
 	if !(p.verify >= 0 && p.verify <= 1) {
 		return usage("--verify-cache %g is no share: it lies between 0 and 1", p.verify)
+	}
+	if p.labels != "" {
+		if p.segmenter != "labels" {
+			return usage("--labels is for --segmenter labels and --task segmentation")
+		}
+		var err error
+		if p.values, err = segment.ParseLabelValues(p.labels); err != nil {
+			return usage("--labels %w", err)
+		}
 	}
 	if p.keepCrops != "" {
 		var err error
@@ -141,7 +153,7 @@ func earlierRun(ctx context.Context, store *artifacts.Store, run string) (string
 
 // options are those of a run begun now, as far as to the boxes.
 func (p *studyFlags) options(site transforms.Site, cfg config, segmenter segment.Model) pipelines.PrepareOptions {
-	return pipelines.PrepareOptions{Site: site, Run: p.name, ID: runID(), Only: p.only, Ingest: cfg.Ingest, Resample: cfg.Resample, Model: segmenter, Boxes: cfg.Boxes, Keep: p.keep}
+	return pipelines.PrepareOptions{Site: site, Run: p.name, ID: runID(), Only: p.only, Ingest: cfg.Ingest, Resample: cfg.Resample, Model: segmenter, Boxes: cfg.Boxes, Keep: p.keep, Labels: p.values}
 }
 
 // report says what a run did, by print or as the JSON of all, and draws the pictures. incomplete makes the command end with its own status.

@@ -202,12 +202,13 @@ const (
 type LabelsFn struct {
 	transforms.Site
 	// Size is the number of slices that the volume has.
-	Size int
+	Size   int
+	Values LabelValues
 }
 
-// NewLabelsFn returns the DoFn for masks on the grid of these volumes.
-func NewLabelsFn(site transforms.Site, o resample.Options) *LabelsFn {
-	return &LabelsFn{Site: site, Size: o.WithDefaults().Size}
+// NewLabelsFn returns the DoFn for masks on the grid of these volumes, from label files with these values.
+func NewLabelsFn(site transforms.Site, o resample.Options, values LabelValues) *LabelsFn {
+	return &LabelsFn{Site: site, Size: o.WithDefaults().Size, Values: values}
 }
 
 // ProcessElement emits the study with its mask.
@@ -221,7 +222,11 @@ func (f *LabelsFn) ProcessElement(ctx context.Context, study transforms.Study, e
 		if err != nil {
 			return err
 		}
-		return r.Once(ctx, []any{study, Version, f.Size, file}, &study, func() error { return f.mask(ctx, r, data, &study, file) })
+		given := []any{study, Version, f.Size, file}
+		if f.Values != nil {
+			given = append(given, f.Values)
+		}
+		return r.Once(ctx, given, &study, func() error { return f.mask(ctx, r, data, &study, file) })
 	})
 	if ok {
 		emit(study)
@@ -279,7 +284,7 @@ func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source
 	if err != nil {
 		return artifacts.Content{}, fmt.Errorf("%s: %w", file.Key, err)
 	}
-	mask, coverage, err := FromLabels(img, planes, index.Rows, index.Columns)
+	mask, coverage, err := FromLabels(img, f.Values, planes, index.Rows, index.Columns)
 	if err != nil {
 		return artifacts.Content{}, fmt.Errorf("%s: %w", file.Key, err)
 	}
@@ -288,8 +293,12 @@ func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source
 			"the label image and the slices have no point in common").About(file.Key)
 	}
 	if coverage.Pixels == ([volume.Levels]int{}) {
-		return artifacts.Content{}, refusal.New(EmptyLabels, "labels must be 1 to 7 for C1 to C7",
-			"no slice shows any of the labels 1 to 7").About(file.Key)
+		values := "1,2,3,4,5,6,7"
+		if f.Values != nil {
+			values = f.Values.String()
+		}
+		return artifacts.Content{}, refusal.New(EmptyLabels, "say with --labels which values the label file has for C1 to C7",
+			"no slice shows any of the labels %s", values).About(file.Key)
 	}
 	note, err := json.Marshal(coverage)
 	return artifacts.Content{Data: mask.Bytes(), Note: note}, err
@@ -297,11 +306,14 @@ func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source
 
 func (f *LabelsFn) recipe(file source.Object, planes []SlicePlane, index *ingest.Index) (artifacts.Recipe, error) {
 	grid, err := artifacts.DigestOfJSON(planes)
-	return artifacts.Recipe{Transform: "labels", Version: Version,
-		Params: []artifacts.Param{
-			{Name: "rows", Value: strconv.Itoa(index.Rows)},
-			{Name: "columns", Value: strconv.Itoa(index.Columns)},
-		},
+	params := []artifacts.Param{
+		{Name: "rows", Value: strconv.Itoa(index.Rows)},
+		{Name: "columns", Value: strconv.Itoa(index.Columns)},
+	}
+	if f.Values != nil {
+		params = append(params, artifacts.Param{Name: "values", Value: f.Values.String()})
+	}
+	return artifacts.Recipe{Transform: "labels", Version: Version, Params: params,
 		Inputs: []artifacts.Input{{Name: "labels", Digest: identity(file)}, {Name: "planes", Digest: grid}}}, err
 }
 

@@ -2,6 +2,10 @@ package segment
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/cspine/cspine/internal/nifti"
 	"github.com/cspine/cspine/internal/npy"
@@ -32,18 +36,66 @@ func (c Coverage) Missing() []int {
 	return levels
 }
 
+// LabelValues are the values that a label image has for the levels, C1 first, 0 for one that it doesn't have; levels beyond the last it
+// doesn't have either. Nil means 1 for C1 … 7 for C7.
+type LabelValues []uint8
+
+// ParseLabelValues reads "33,32": a label image whose 33 is to be C1, and 32 C2.
+func ParseLabelValues(text string) (LabelValues, error) {
+	var values LabelValues
+	parts := strings.Split(text, ",")
+	if len(parts) > volume.Levels {
+		return nil, fmt.Errorf("%q has %d values, there are %d vertebrae", text, len(parts), volume.Levels)
+	}
+	for _, part := range parts {
+		v, err := strconv.ParseUint(strings.TrimSpace(part), 10, 8)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %q is no label: give numbers from 1 to 255, C1's first, and 0 for a vertebra without one", text, part)
+		}
+		if v > 0 && slices.Contains(values, uint8(v)) {
+			return nil, fmt.Errorf("%q has %d twice", text, v)
+		}
+		values = append(values, uint8(v))
+	}
+	return values, nil
+}
+
+// String is what ParseLabelValues reads.
+func (v LabelValues) String() string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]uint8(v)), " ", ","), "[]")
+}
+
+// levels returns the labels with 1 to 7 in the place of values.
+func (v LabelValues) levels(labels []uint8) []uint8 {
+	if v == nil {
+		return labels
+	}
+	var to [256]uint8
+	for i, value := range v {
+		if value > 0 {
+			to[value] = uint8(i + 1)
+		}
+	}
+	out := make([]uint8, len(labels))
+	for i, l := range labels {
+		out[i] = to[l]
+	}
+	return out
+}
+
 // FromLabels returns the mask, uint8 [7, 128, 128, len(planes)], that a perfect network would give: for each
-// vertebra the label image (1 for C1 … 7 for C7; others are background) is read at each slice's rows x columns pixel
+// vertebra the label image (others than values are background) is read at each slice's rows x columns pixel
 // centres, the nearest voxel each and nothing outside the image, and averaged over areas down to 128x128.
 //
 // It fails with a refusal.Error where the image holds no labels or an affine is singular. An image that
 // shows little or nothing is no error: judge by the Coverage.
-func FromLabels(lab *nifti.Image, planes []SlicePlane, rows, columns int) (*npy.Array, Coverage, error) {
+func FromLabels(lab *nifti.Image, values LabelValues, planes []SlicePlane, rows, columns int) (*npy.Array, Coverage, error) {
 	var cover Coverage
 	from, err := newSampler(lab)
 	if err != nil {
 		return nil, cover, err
 	}
+	from.labels = values.levels(from.labels)
 	mask := npy.New(npy.Uint8, volume.Levels, Size, Size, len(planes))
 	sum := averager{rows: rows, columns: columns, plane: make([]uint8, rows*columns)}
 	pixels := make([]uint8, rows*columns)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,7 +76,7 @@ func expectations(t *testing.T) (all []expectation) {
 
 func check(t *testing.T, want expectation, im *nifti.Image, planes []SlicePlane, rows, columns int) {
 	t.Helper()
-	mask, cover, err := FromLabels(im, planes, rows, columns)
+	mask, cover, err := FromLabels(im, nil, planes, rows, columns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +221,7 @@ func TestCoverageTellsWhatIsMissing(t *testing.T) {
 		}
 	}
 	planes := referencePlanes(im, 32)
-	mask, cover, err := FromLabels(im, planes, 64, 64)
+	mask, cover, err := FromLabels(im, nil, planes, 64, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +231,7 @@ func TestCoverageTellsWhatIsMissing(t *testing.T) {
 	for i := range planes {
 		planes[i].Affine[2][3] += 1000
 	}
-	if _, cover, err = FromLabels(im, planes, 64, 64); err != nil || cover.Inside != 0 || len(cover.Missing()) != 7 {
+	if _, cover, err = FromLabels(im, nil, planes, 64, 64); err != nil || cover.Inside != 0 || len(cover.Missing()) != 7 {
 		t.Errorf("a metre away: coverage %+v, %v", cover, err)
 	}
 }
@@ -247,7 +248,7 @@ func TestUnusableLabelImagesAreRefused(t *testing.T) {
 		code refusal.Code
 	}{{&singular, CodeGeometry}, {&fractions, CodeLabels}, {&series, CodeLabels}} {
 		var refused *refusal.Error
-		if _, _, err := FromLabels(c.im, planes, 20, 20); !errors.As(err, &refused) || refused.Code != c.code {
+		if _, _, err := FromLabels(c.im, nil, planes, 20, 20); !errors.As(err, &refused) || refused.Code != c.code {
 			t.Errorf("error is %v, want %s", err, c.code)
 		}
 	}
@@ -269,10 +270,45 @@ func BenchmarkFromLabels(b *testing.B) {
 	}{{"grid", im, planes}, {"flipped", reordered(im, [3]int{0, 1, 2}, 1), planes}, {"sagittal", sagittal, planes}, {"oblique", im, tilted}} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
-				if _, _, err := FromLabels(c.im, c.planes, 512, 512); err != nil {
+				if _, _, err := FromLabels(c.im, nil, c.planes, 512, 512); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
+	}
+}
+
+func TestLabelValuesAreParsed(t *testing.T) {
+	for text, want := range map[string]LabelValues{
+		"1,2,3,4,5,6,7": {1, 2, 3, 4, 5, 6, 7}, "33,32": {33, 32}, "0, 5": {0, 5}, "0,0,255": {0, 0, 255},
+	} {
+		got, err := ParseLabelValues(text)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+		if again, err := ParseLabelValues(got.String()); err != nil || !slices.Equal(again, want) {
+			t.Errorf("%q is written as %q", text, got)
+		}
+	}
+	for _, text := range []string{"", "C1", "1,1", "256", "-1", "1,,2", "1,2,3,4,5,6,7,8"} {
+		if got, err := ParseLabelValues(text); err == nil {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestLabelValuesStandForLevels(t *testing.T) {
+	labels := []uint8{0, 1, 2, 32, 33, 255}
+	for _, c := range []struct {
+		values LabelValues
+		want   []uint8
+	}{
+		{nil, labels},
+		{LabelValues{33, 32}, []uint8{0, 0, 0, 2, 1, 0}},
+		{LabelValues{0, 255, 2, 0, 0, 0, 1}, []uint8{0, 7, 3, 0, 0, 2}},
+	} {
+		if got := c.values.levels(labels); !slices.Equal(got, c.want) {
+			t.Errorf("%v: %v, want %v", c.values, got, c.want)
+		}
 	}
 }
