@@ -38,5 +38,8 @@ func readConfig(path string) (config, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return c, fmt.Errorf("--config %s: there is no setting %s", path, unknown[0])
 	}
+	if err := c.Ingest.Check(); err != nil {
+		return c, fmt.Errorf("--config %s: [ingest] %w", path, err)
+	}
 	return c, nil
 }

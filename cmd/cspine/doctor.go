@@ -13,15 +13,25 @@ import (
 
 func newDoctor() *cobra.Command {
 	var asJSON bool
+	var data string
 	c := &cobra.Command{
-		Use:   "doctor",
-		Short: "Say which engines this machine has, and how to get the others",
+		Use:   "doctor [--data DIR|URL]",
+		Short: "Say which engines this machine has, or what a data set holds and what of it would be refused",
 		Long: `Say which engines this machine has, in which precisions they run, what is missing
 and the command that gets it.
 
-Exit status: 0 a model can be run and trained here, 1 not.`,
-		Example: "  cspine doctor",
+With --data, read the headers of all files of a data set instead, and say which
+studies would be refused, and why, and what there is: transfer syntaxes, modalities,
+makers, distances. Nothing is stored.
+
+Exit status: 0 a model can be run and trained here, 1 not. With --data: 0 no study
+would be refused, 3 some would be, 1 the data set can't be read.`,
+		Example: `  cspine doctor
+  cspine doctor --data rsna2022`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if data != "" {
+				return doctorData(c, data, asJSON)
+			}
 			d := diagnose()
 			if asJSON {
 				if err := writeJSON(c.OutOrStdout(), d); err != nil {
@@ -37,7 +47,24 @@ Exit status: 0 a model can be run and trained here, 1 not.`,
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write the findings as JSON")
+	c.Flags().StringVar(&data, "data", "", "folder or bucket URL of studies to look at")
 	return c
+}
+
+func doctorData(c *cobra.Command, data string, asJSON bool) error {
+	a, err := surveyData(c.Context(), data)
+	if err != nil {
+		return err
+	}
+	if !asJSON {
+		a.print(c.OutOrStdout())
+	} else if err := writeJSON(c.OutOrStdout(), a); err != nil {
+		return err
+	}
+	if a.Refused > 0 {
+		return &exitError{code: exitFound}
+	}
+	return nil
 }
 
 // diagnosis is what doctor found.

@@ -29,27 +29,45 @@ import (
 
 type inspectFlags struct {
 	store, png, mask string
+	pixelDigests     bool
 }
 
 func newInspect() *cobra.Command {
 	var n inspectFlags
 	c := &cobra.Command{
-		Use:   "inspect PATH|DIGEST",
+		Use:   "inspect PATH|DIGEST…",
 		Short: "Say what a file or an artifact is",
 		Long: `Say what a file or an artifact of ours is: a DICOM slice, a NIfTI image, an ONNX
 model, an array (.npy), a Parquet shard or manifest, a record, a store.
 
 A digest, or its first six characters or more, names an artifact of --store.
---png draws a slice, a volume, a mask or a crop.`,
+--png draws a slice, a volume, a mask or a crop.
+
+--pixel-digests takes DICOM files and folders of them, and writes one line of JSON a
+file: its pixel format, and of each of its first four frames the SHA-256 of the
+stored samples, as int32 little endian (floating point ones as float64), to be
+compared with what any other reader makes of them. Colour is refused.`,
 		Example: `  cspine inspect study/12.dcm
   cspine inspect --store store 3fa94c --png volume.png
-  cspine inspect volume.npy --mask mask.npy --png study.png`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return n.inspect(c, args[0]) },
+  cspine inspect volume.npy --mask mask.npy --png study.png
+  cspine inspect --pixel-digests archive > digests.jsonl`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case n.pixelDigests && (n.png != "" || n.mask != "" || n.store != ""):
+				return usage("--pixel-digests takes files and folders alone")
+			case n.pixelDigests:
+				return digestPixels(c.OutOrStdout(), args)
+			case len(args) > 1:
+				return usage("inspect takes one file, or one digest, but with --pixel-digests")
+			}
+			return n.inspect(c, args[0])
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&n.store, "store", "", "folder or bucket URL of the artifact store")
 	f.StringVar(&n.png, "png", "", "draw it to this file")
+	f.BoolVar(&n.pixelDigests, "pixel-digests", false, "a line of JSON for each DICOM file: its pixel format, and digests of its samples")
 	f.StringVar(&n.mask, "mask", "", "the mask to outline on a volume: a path, or a digest")
 	return c
 }

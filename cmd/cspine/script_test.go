@@ -36,7 +36,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			e.Vars = append(e.Vars, "MODELS="+models, "ENCODERS="+encoders, "SEGMENTERS="+segmenters)
+			pydicom, err := filepath.Abs("../../internal/dicom/testdata/pydicom") // small files in many codings
+			if err != nil {
+				return err
+			}
+			e.Vars = append(e.Vars, "PYDICOM="+pydicom, "MODELS="+models, "ENCODERS="+encoders, "SEGMENTERS="+segmenters)
 			e.Vars = append(e.Vars, "CSPINE_NATIVE_DIR="+os.Getenv("CSPINE_NATIVE_DIR"))
 			return nil
 		},

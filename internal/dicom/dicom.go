@@ -34,6 +34,7 @@ type Header struct {
 	FrameOfReferenceUID         string
 	Modality                    string
 	ImageType                   []string
+	Manufacturer                string // as the scanner writes it
 	Kernel                      string // ConvolutionKernel as the scanner names it; the first, when several
 	InstanceNumber              int
 	HasInstanceNumber           bool

@@ -106,6 +106,8 @@ func (h *Header) setText(t tag, v []string, offset int64) error {
 		h.ImageType = v
 	case tagModality:
 		h.Modality = v[0]
+	case tagManufacturer:
+		h.Manufacturer = v[0]
 	case tagKernel:
 		h.Kernel = v[0]
 	case tagPhotometric:

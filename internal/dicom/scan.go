@@ -16,7 +16,7 @@ const (
 
 // wanted are the elements the library gets to parse, with the VR they are rewritten with.
 var wanted = map[tag]string{
-	tagImageType: "CS", tagSOPClassUID: "UI", tagSOPInstanceUID: "UI", tagModality: "CS",
+	tagImageType: "CS", tagSOPClassUID: "UI", tagSOPInstanceUID: "UI", tagModality: "CS", tagManufacturer: "LO",
 	tagThickness: "DS", tagGantryTilt: "DS", tagKernel: "SH",
 	tagStudyUID: "UI", tagSeriesUID: "UI", tagInstanceNumber: "IS", tagPosition: "DS", tagOrientation: "DS", tagFrameOfRef: "UI",
 	tagSamples: "US", tagPhotometric: "CS", tagFrames: "IS", tagRows: "US", tagColumns: "US", tagPixelSpacing: "DS",

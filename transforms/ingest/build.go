@@ -53,6 +53,28 @@ type Options struct {
 	TiltDegrees float64
 	// Uneven is the part of the median step by which a step may differ unreported; zero means 0.1.
 	Uneven float64
+	// SetAside are reasons for which a few files do not refuse the study: damaged_slice, unsupported_pixels, no_geometry. They are set
+	// aside with a warning, as long as they are at most a tenth of the study's files.
+	SetAside []refusal.Code
+	// Refuse are warnings for which a study is refused all the same.
+	Refuse []refusal.Code
+}
+
+// Check says what is wrong with options.
+func (o *Options) Check() error {
+	lenient, strict := []refusal.Code{Damaged, Unsupported, NoGeometry}, []refusal.Code{Damaged, Unsupported, NoGeometry, NotDICOM, NotCT, OtherSeries,
+		DuplicatePosition, Gap, UnevenSpacing, Tilt, UIDDiffers, NoUID}
+	for _, c := range o.SetAside {
+		if !slices.Contains(lenient, c) {
+			return fmt.Errorf("setaside %q is not one of %v", c, lenient)
+		}
+	}
+	for _, c := range o.Refuse {
+		if !slices.Contains(strict, c) {
+			return fmt.Errorf("refuse %q is not one of %v", c, strict)
+		}
+	}
+	return nil
 }
 
 func (o *Options) fill() {
@@ -74,11 +96,14 @@ func Build(folder string, files []File, opts Options) (*Index, error) {
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Object.Key, b.Object.Key) })
 	x := &Index{Folder: folder}
-	ct, err := x.separate(files)
+	ct, err := x.separate(files, &opts)
 	if err != nil {
 		return nil, err
 	}
 	series := x.chooseSeries(ct)
+	if bad := where(series, func(h *dicom.Header) bool { return !h.HasGeometry }); x.without(bad, len(series), NoGeometry, "without position or orientation", &opts) {
+		series = slices.DeleteFunc(series, func(f File) bool { return !f.Header.HasGeometry })
+	}
 	if err := x.describe(series); err != nil {
 		return nil, err
 	}
@@ -88,11 +113,29 @@ func Build(folder string, files []File, opts Options) (*Index, error) {
 			"%d usable CT slices, at least %d are needed", len(x.Slices), opts.MinSlices).About(names(series)...)
 	}
 	x.measure(opts)
+	for _, w := range x.Warnings {
+		if slices.Contains(opts.Refuse, w.Code) {
+			return nil, refusal.New(w.Code, "mend the study, or take "+string(w.Code)+" out of refuse in the configuration's [ingest]", "%s", w.Detail).About(w.Files...)
+		}
+	}
 	return x, nil
 }
 
+// without sets bad files aside, of so many, where the options say so and they are few, and tells whether it did.
+func (x *Index) without(bad []string, all int, code refusal.Code, detail string, opts *Options) bool {
+	const few = 10 // a tenth
+	if len(bad) == 0 || len(bad)*few > all || !slices.Contains(opts.SetAside, code) {
+		return false
+	}
+	for _, key := range bad {
+		x.SetAside = append(x.SetAside, SetAside{File: key, Code: code, Detail: detail})
+	}
+	x.warn(code, fmt.Sprintf("%d of %d files set aside: %s", len(bad), all, detail), bad)
+	return true
+}
+
 // separate keeps the CT slices, sets aside what is no DICOM or no CT, and refuses damaged slices.
-func (x *Index) separate(files []File) ([]File, error) {
+func (x *Index) separate(files []File, opts *Options) ([]File, error) {
 	var ct []File
 	var damaged, unread []string
 	var detail string
@@ -122,11 +165,11 @@ func (x *Index) separate(files []File) ([]File, error) {
 			return nil, fmt.Errorf("ingest: header of %s: %w", f.Object.Key, f.Err)
 		}
 	}
-	if len(damaged) > 0 {
+	if len(damaged) > 0 && !x.without(damaged, len(files), Damaged, detail, opts) {
 		return nil, refusal.New(Damaged, "transfer these files again, or remove them from the study's folder to go on without them",
 			"%d of %d files can't be read as DICOM; the first: %s", len(damaged), len(files), detail).About(damaged...)
 	}
-	if unsupported != nil {
+	if unsupported != nil && !x.without(unread, len(files), Unsupported, unsupported.Detail, opts) {
 		return nil, refusal.New(Unsupported, unsupported.Remedy, "%d of %d files: %w", len(unread), len(files), unsupported).About(unread...)
 	}
 	if len(ct) == 0 {

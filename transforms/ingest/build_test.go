@@ -188,6 +188,51 @@ func TestRefusalsNameTheFiles(t *testing.T) {
 	}
 }
 
+func TestAFewBadFilesAreSetAsideIfThatIsAskedFor(t *testing.T) {
+	all := Options{SetAside: []refusal.Code{Damaged, Unsupported, NoGeometry}}
+	if err := all.Check(); err != nil {
+		t.Fatal(err)
+	}
+	spoil := map[refusal.Code]func(f *File){
+		Damaged: func(f *File) { *f = File{Object: f.Object, Err: &dicom.Error{Code: dicom.Truncated}} },
+		Unsupported: func(f *File) {
+			*f = File{Object: f.Object, Err: &dicom.Error{Code: dicom.UnsupportedPixels, Detail: "colour"}}
+		},
+		NoGeometry: func(f *File) { f.Header.HasGeometry = false },
+	}
+	for code, spoil := range spoil {
+		files := axial(40)
+		for i := 10; i < 14; i++ {
+			spoil(&files[i])
+		}
+		x, err := Build(uid, files, all)
+		if err != nil || len(x.Slices) != 36 || len(x.SetAside) != 4 || !slices.Contains(codes(x), code) || !slices.Contains(codes(x), Gap) {
+			t.Errorf("%s: %+v, %v", code, x, err)
+			continue
+		}
+		if key := x.SetAside[0].File; key != files[10].Object.Key || x.SetAside[0].Code != code {
+			t.Errorf("%s: %+v is set aside", code, x.SetAside[0])
+		}
+		strict := all
+		strict.Refuse = []refusal.Code{Gap}
+		for name, o := range map[string]Options{string(code): {}, "gap": strict} {
+			var refused *refusal.Error
+			if _, err := Build(uid, files, o); !errors.As(err, &refused) || string(refused.Code) != name {
+				t.Errorf("%s: %v, want %s", code, err, name)
+			}
+		}
+		spoil(&files[20])
+		if _, err := Build(uid, files, all); err == nil {
+			t.Errorf("%s: went on with an eighth of the files set aside", code)
+		}
+	}
+	for _, o := range []Options{{SetAside: []refusal.Code{Gap}}, {Refuse: []refusal.Code{"nonsense"}}} {
+		if err := o.Check(); err == nil {
+			t.Errorf("%+v is no error", o)
+		}
+	}
+}
+
 func TestTooFewSlicesAreRefused(t *testing.T) {
 	for n, want := range map[int]bool{0: true, 14: true, 15: false} {
 		_, err := Build(uid, axial(n), Options{})

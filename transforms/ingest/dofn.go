@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/dicom"
+	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/transforms"
 )
@@ -180,13 +182,21 @@ func (f *IndexFn) recipe(folder string, objects []source.Object) artifacts.Recip
 	}
 	o := f.Options
 	o.fill()
-	return artifacts.Recipe{Transform: "index", Version: Version,
-		Params: []artifacts.Param{
-			{Name: "folder", Value: folder},
-			{Name: "min_slices", Value: strconv.Itoa(o.MinSlices)},
-			{Name: "tilt_degrees", Value: strconv.FormatFloat(o.TiltDegrees, 'g', -1, 64)},
-			{Name: "uneven", Value: strconv.FormatFloat(o.Uneven, 'g', -1, 64)},
-		},
+	params := []artifacts.Param{
+		{Name: "folder", Value: folder},
+		{Name: "min_slices", Value: strconv.Itoa(o.MinSlices)},
+		{Name: "tilt_degrees", Value: strconv.FormatFloat(o.TiltDegrees, 'g', -1, 64)},
+		{Name: "uneven", Value: strconv.FormatFloat(o.Uneven, 'g', -1, 64)},
+	}
+	for _, policy := range []struct {
+		name  string
+		codes []refusal.Code
+	}{{"set_aside", o.SetAside}, {"refuse", o.Refuse}} {
+		if len(policy.codes) > 0 {
+			params = append(params, artifacts.Param{Name: policy.name, Value: fmt.Sprint(slices.Compact(slices.Sorted(slices.Values(policy.codes))))})
+		}
+	}
+	return artifacts.Recipe{Transform: "index", Version: Version, Params: params,
 		Inputs: []artifacts.Input{{Name: "listing", Digest: listing}}}
 }
 

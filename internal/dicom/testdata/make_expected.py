@@ -31,6 +31,7 @@ def header(path):
         "SOPInstanceUID": str(value("SOPInstanceUID", "")),
         "FrameOfReferenceUID": str(value("FrameOfReferenceUID", "")),
         "Modality": value("Modality", ""),
+        "Manufacturer": value("Manufacturer", ""),
         "ImageType": list(value("ImageType", [])),
         "Kernel": kernel if isinstance(kernel, str) else kernel[0],
         "InstanceNumber": int(value("InstanceNumber", 0)),

@@ -1,0 +1,135 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/cspine/cspine/internal/dicom"
+	"github.com/cspine/cspine/internal/refusal"
+	"github.com/cspine/cspine/internal/source"
+)
+
+// Finding is what a study's folder holds, and what becomes of it. Nothing in it is a patient's but the study's folder and its files' names.
+type Finding struct {
+	Folder string `json:"folder"`
+	Files  int    `json:"files"`
+	Slices int    `json:"slices"` // of the volume; 0 where the study is refused
+	// Refused is nil for a study that has an index.
+	Refused  *refusal.Reason `json:"refused,omitempty"`
+	Warnings []refusal.Code  `json:"warnings,omitempty"`
+	// FileCodes counts files that are no slices, by the reason code of the index, or of reading the file.
+	FileCodes map[string]int `json:"file_codes,omitempty"`
+	// Syntaxes, Modalities and Makers count files whose header can be read.
+	Syntaxes   map[string]int `json:"transfer_syntaxes,omitempty"`
+	Modalities map[string]int `json:"modalities,omitempty"`
+	Makers     map[string]int `json:"makers,omitempty"`
+	SpacingMM  [3]float64     `json:"spacing_mm,omitzero"` // between rows, columns and slices
+}
+
+// Survey reads the headers of a study's folder, as IndexFn would, and says what became of it. It stores nothing. An error is about
+// the data set as a whole.
+func Survey(ctx context.Context, data *source.Source, folder string, o Options) (*Finding, error) {
+	objects, err := listing(ctx, data, folder)
+	if err != nil {
+		return nil, err
+	}
+	files, err := headers(ctx, data, folder, objects)
+	if err != nil {
+		return nil, err
+	}
+	f := &Finding{Folder: folder, Files: len(files), FileCodes: map[string]int{}, Syntaxes: map[string]int{}, Modalities: map[string]int{}, Makers: map[string]int{}}
+	for _, file := range files {
+		h := file.Header
+		if file.Err != nil {
+			var de *dicom.Error
+			if !errors.As(file.Err, &de) {
+				return nil, file.Err
+			}
+			f.FileCodes[de.Code]++
+			// What is no CT slice may be something else that can be read.
+			there := file.Object
+			there.Key = path.Join(folder, file.Object.Key)
+			if h, err = dicom.ReadHeader(data.ReaderAt(ctx, there), file.Object.Size, &dicom.Options{HeaderOnly: true}); err != nil {
+				continue
+			}
+		}
+		f.Syntaxes[h.Pixels.TransferSyntax.Name()]++
+		f.Modalities[orAbsent(h.Modality)]++
+		f.Makers[maker(h.Manufacturer)]++
+	}
+	x, err := Build(folder, files, o)
+	if err != nil {
+		var refused *refusal.Error
+		if !errors.As(err, &refused) {
+			return nil, err
+		}
+		f.Refused = &refused.Reason
+		return f, nil
+	}
+	f.Slices, f.SpacingMM = len(x.Slices), [3]float64{x.SpacingMM[0], x.SpacingMM[1], x.SliceMM}
+	for _, w := range x.Warnings {
+		f.Warnings = append(f.Warnings, w.Code)
+	}
+	for _, s := range x.SetAside {
+		if s.Code == OtherSeries || s.Code == DuplicatePosition { // the others were counted by their error
+			f.FileCodes[string(s.Code)]++
+		}
+	}
+	return f, nil
+}
+
+// makers are those whose names are shown. Others might be somebody's.
+var makers = []string{"Canon", "GE", "Hitachi", "Neusoft", "Philips", "Shimadzu", "Siemens", "Toshiba", "United Imaging"}
+
+func maker(name string) string {
+	if name == "" {
+		return "absent"
+	}
+	for _, m := range makers {
+		if strings.HasPrefix(strings.ToLower(name), strings.ToLower(m)) {
+			return m
+		}
+	}
+	if strings.HasPrefix(strings.ToUpper(name), "UIH") {
+		return "United Imaging"
+	}
+	return "another"
+}
+
+// orAbsent shows a modality, which is a code of at most 16 letters (PS3.3, C.7.3.1.1.1).
+func orAbsent(modality string) string {
+	switch {
+	case modality == "":
+		return "absent"
+	case len(modality) > 16 || strings.Trim(modality, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_ 0123456789") != "":
+		return "no code"
+	}
+	return modality
+}
+
+// Counts sums counts, and returns them with the most frequent first.
+func Counts(all ...map[string]int) []Count {
+	sum := map[string]int{}
+	for _, m := range all {
+		for k, n := range m {
+			sum[k] += n
+		}
+	}
+	var list []Count
+	for _, k := range slices.Sorted(maps.Keys(sum)) {
+		list = append(list, Count{k, sum[k]})
+	}
+	slices.SortStableFunc(list, func(a, b Count) int { return cmp.Compare(b.Files, a.Files) })
+	return list
+}
+
+// Count is how often something was found.
+type Count struct {
+	Name  string `json:"name"`
+	Files int    `json:"files"`
+}
