@@ -55,6 +55,9 @@ type Header struct {
 	Padding *int32
 
 	Pixels PixelFormat
+
+	frames []frameGeometry // of each frame, where functional groups say it
+	places *places
 }
 
 // PixelFormat is where a file's pixel data lie and how they are coded.
@@ -78,6 +81,8 @@ type PixelFormat struct {
 	Deflated int64 `json:"deflated,omitempty"`
 	// Float says that samples are floating point numbers (PS3.3, C.7.6.24), of BitsAllocated bits.
 	Float bool `json:"float,omitempty"`
+	// Bare says that the value has fragments alone: neither an offset table nor a delimiter.
+	Bare bool `json:"bare,omitempty"`
 	// Words says that samples of up to eight bits lie in words of sixteen, which big endian files swap.
 	Words bool `json:"words,omitempty"`
 }
@@ -114,6 +119,7 @@ func ReadHeader(r io.ReaderAt, size int64, opts *Options) (*Header, error) {
 	if err := s.locatePixels(&h.Pixels); err != nil {
 		return nil, err
 	}
+	h.places = s.places
 	if !o.HeaderOnly {
 		if err := h.Pixels.check(); err != nil {
 			return nil, err

@@ -36,23 +36,14 @@ func (f *PixelFormat) frame(value []byte, k int) ([]byte, error) {
 // joined. Where frames begin is said by the offset table; without one a fragment is a frame if there are as many, and otherwise a frame
 // begins where its first fragment begins as an image does.
 func (f *PixelFormat) fragments(value []byte, k int) ([]byte, error) {
-	table, items, err := readItems(value)
+	table, items, err := readItems(value, f.Bare)
 	if err != nil {
 		return nil, err
 	}
 	if len(items) == 0 {
 		return nil, malformed(tagPixelData, 0, "no fragment of pixel data")
 	}
-	from, to := 0, len(items)
-	switch {
-	case len(table) >= 8 && len(table)/4 > k:
-		from, to, err = byTable(table, items, k)
-	case f.Frames == 1:
-	case len(items) == f.Frames:
-		from, to = k, k+1
-	default:
-		from, to, err = f.byStart(items, k)
-	}
+	from, to, err := f.which(table, items, k)
 	if err != nil {
 		return nil, err
 	}
@@ -66,17 +57,42 @@ func (f *PixelFormat) fragments(value []byte, k int) ([]byte, error) {
 	return bytes.Join(all, nil), nil
 }
 
-// item is a fragment; at is where its head lies, counted from the first fragment's.
-type item struct {
-	at   int64
-	data []byte
+// which returns the fragments of a frame.
+func (f *PixelFormat) which(table []byte, items []item, k int) (from, to int, err error) {
+	switch {
+	case len(table) >= 8 && len(table)/4 > k:
+		return byTable(table, items, k)
+	case f.Frames == 1:
+		return 0, len(items), nil
+	case len(items) == f.Frames:
+		return k, k + 1, nil
+	}
+	return f.byStart(items, k)
 }
 
-// readItems returns the offset table, which may be empty, and the fragments.
-func readItems(value []byte) (table []byte, items []item, err error) {
+// item is a fragment; at is where its head lies, counted from the first fragment's.
+type item struct {
+	at     int64
+	starts bool // as an image does
+	data   []byte
+}
+
+// startsImage tells whether a fragment begins with the marker of a JPEG or JPEG-LS image, or with the two of a JPEG 2000 codestream.
+func startsImage(b []byte) bool {
+	return bytes.HasPrefix(b, []byte{0xff, 0xd8}) || bytes.HasPrefix(b, []byte{0xff, 0x4f, 0xff, 0x51})
+}
+
+// readItems returns the offset table, which may be empty, and the fragments. A bare value has no table, and ends with its last fragment.
+func readItems(value []byte, bare bool) (table []byte, items []item, err error) {
 	le := binary.LittleEndian
 	first := -1
+	if bare {
+		first = 0
+	}
 	for at := 0; ; {
+		if bare && at == len(value) {
+			return table, items, nil
+		}
 		if len(value)-at < 8 {
 			return nil, nil, truncated(tagPixelData, int64(at), "the sequence of fragments has no end")
 		}
@@ -98,7 +114,7 @@ func readItems(value []byte) (table []byte, items []item, err error) {
 			first, table = at, data
 			continue
 		}
-		items = append(items, item{int64(head - first), data})
+		items = append(items, item{int64(head - first), startsImage(data), data})
 	}
 }
 
@@ -125,7 +141,7 @@ func (f *PixelFormat) byStart(items []item, k int) (from, to int, err error) {
 	frames := 0
 	to = len(items)
 	for i, it := range items {
-		if !bytes.HasPrefix(it.data, []byte{0xff, 0xd8}) && !bytes.HasPrefix(it.data, []byte{0xff, 0x4f, 0xff, 0x51}) {
+		if !it.starts {
 			continue
 		}
 		switch frames {

@@ -33,6 +33,9 @@ func (s *scanner) parse() (h *Header, err error) {
 		}
 	}
 	h.finish()
+	if h.frames, err = s.frames(h); err != nil {
+		return nil, err
+	}
 	return h, nil
 }
 
@@ -204,15 +207,19 @@ func (h *Header) finish() {
 	if h.Pixels.HighBit < 0 {
 		h.Pixels.HighBit = h.Pixels.BitsStored - 1
 	}
-	o := &h.Orientation
+	h.HasGeometry = h.HasGeometry && perpendicular(&h.Orientation)
+	if !h.HasGeometry {
+		h.PositionMM, h.Orientation = [3]float64{}, [6]float64{}
+	}
+}
+
+// perpendicular tells whether the directions of a row and of a column are of length one and perpendicular.
+func perpendicular(o *[6]float64) bool {
 	const tolerance = 1e-3 // DS values are rounded, to four decimals by some scanners
 	row := o[0]*o[0] + o[1]*o[1] + o[2]*o[2]
 	column := o[3]*o[3] + o[4]*o[4] + o[5]*o[5]
 	across := o[0]*o[3] + o[1]*o[4] + o[2]*o[5]
-	h.HasGeometry = h.HasGeometry && math.Abs(row-1) < tolerance && math.Abs(column-1) < tolerance && math.Abs(across) < tolerance
-	if !h.HasGeometry {
-		h.PositionMM, h.Orientation = [3]float64{}, [6]float64{}
-	}
+	return math.Abs(row-1) < tolerance && math.Abs(column-1) < tolerance && math.Abs(across) < tolerance
 }
 
 // decimals fills dst if v has exactly as many numbers.

@@ -60,6 +60,7 @@ func (s *scanner) followFragments(f *PixelFormat) error {
 		}
 		le := binary.LittleEndian
 		t, length := tag(le.Uint16(b))<<16|tag(le.Uint16(b[2:])), le.Uint32(b[4:])
+		begin := off
 		off += 8
 		switch {
 		case t == tagSequenceEnd:
@@ -71,6 +72,28 @@ func (s *scanner) followFragments(f *PixelFormat) error {
 			return truncated(tagPixelData, off, "a fragment should have %d bytes, the file has %d more", length, s.size-off)
 		}
 		off += int64(length)
+		if f.Frames == 1 {
+			continue
+		}
+		if n > 0 {
+			start, err := s.exactly(t, begin+8, int(min(length, 4)))
+			if err != nil {
+				return err
+			}
+			s.places.items = append(s.places.items, extent{begin, off, startsImage(start)})
+			continue
+		}
+		s.places = &places{}
+		if length > 4*maxElements {
+			return malformed(t, begin, "an offset table of %d bytes", length)
+		}
+		for at := begin + 8; at < off; at += blockSize {
+			part, err := s.exactly(t, at, int(min(off-at, blockSize)))
+			if err != nil {
+				return err
+			}
+			s.places.table = append(s.places.table, part...)
+		}
 	}
 }
 

@@ -36,7 +36,10 @@ type scanner struct {
 	found  []foundElement
 	values []byte // of the found elements, one behind the other
 
-	pixels head // of the pixel data element; tag 0 when there is none
+	shared, each []group // of several frames
+
+	pixels head    // of the pixel data element; tag 0 when there is none
+	places *places // of its fragments, where there are several frames
 }
 
 // foundElement is a wanted element: values[from:to], which lies at offset in the file.
@@ -62,6 +65,7 @@ func getScanner(r io.ReaderAt, size int64) *scanner {
 	s.syntax, s.implicit, s.elements, s.pixels = "", false, 0, head{}
 	s.order, s.deflated = binary.LittleEndian, 0
 	s.found, s.values = s.found[:0], s.values[:0]
+	s.shared, s.each, s.places = nil, nil, nil
 	return s
 }
 
@@ -88,6 +92,16 @@ func (s *scanner) scan() error {
 		case tagPixelData, tagFloatPixels, tagDoublePixels:
 			s.pixels = h
 			return nil
+		case tagShared:
+			if s.shared, off, err = s.groups(h, s.implicit); err != nil {
+				return err
+			}
+			continue
+		case tagPerFrame:
+			if s.each, off, err = s.groups(h, s.implicit); err != nil {
+				return err
+			}
+			continue
 		}
 		if off, err = s.pass(h, s.implicit, true); err != nil {
 			return err

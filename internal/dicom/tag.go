@@ -49,6 +49,14 @@ const (
 	tagFrameOfRef     tag = 0x00200052
 	tagPositionRef    tag = 0x00201040
 
+	// Functional groups, and the sequences within them.
+	tagShared           tag = 0x52009229
+	tagPerFrame         tag = 0x52009230
+	tagPlanePosition    tag = 0x00209113
+	tagPlaneOrientation tag = 0x00209116
+	tagPixelMeasures    tag = 0x00289110
+	tagPixelValues      tag = 0x00289145
+
 	tagSamples       tag = 0x00280002
 	tagPhotometric   tag = 0x00280004
 	tagFrames        tag = 0x00280008

@@ -246,7 +246,7 @@ func (w *writer) head(t tag, vr string, length uint32) {
 	switch {
 	case w.implicit:
 		w.buf = le.AppendUint32(w.buf, length)
-	case vr == "OB" || vr == "OW":
+	case vr == "OB" || vr == "OW" || vr == "SQ":
 		w.buf = append(w.buf, vr[0], vr[1], 0, 0)
 		w.buf = le.AppendUint32(w.buf, length)
 	default:

@@ -38,7 +38,7 @@ const (
 	NoUID             refusal.Code = "no_study_uid" // refused where the folder's name can't stand for it
 )
 
-// File is one file of a study's folder: its header, or why there is none.
+// File is one file of a study's folder, or one frame of it: its header, or why there is none.
 type File struct {
 	Object source.Object // the key is relative to the study's folder
 	Header *dicom.Header
@@ -94,7 +94,7 @@ func (o *Options) fill() {
 func Build(folder string, files []File, opts Options) (*Index, error) {
 	opts.fill()
 	files = slices.Clone(files)
-	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Object.Key, b.Object.Key) })
+	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Object.Key, b.Object.Key) }) // frames of one file stay in their order
 	x := &Index{Folder: folder}
 	ct, err := x.separate(files, &opts)
 	if err != nil {
@@ -356,7 +356,7 @@ func where(files []File, is func(*dicom.Header) bool) []string {
 			keys = append(keys, f.Object.Key)
 		}
 	}
-	return keys
+	return slices.Compact(keys)
 }
 
 func names(files []File) []string {

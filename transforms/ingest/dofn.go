@@ -225,8 +225,9 @@ func listing(ctx context.Context, data *source.Source, folder string) ([]source.
 // headersAtOnce bounds the range requests of one study that are under way at a time.
 const headersAtOnce = 8
 
+// headers reads the header of every file. An object of several frames with a geometry of their own counts as so many files.
 func headers(ctx context.Context, data *source.Source, folder string, objects []source.Object) ([]File, error) {
-	files := make([]File, len(objects))
+	files := make([][]File, len(objects))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(headersAtOnce)
 	for i, o := range objects {
@@ -234,11 +235,24 @@ func headers(ctx context.Context, data *source.Source, folder string, objects []
 			there := o
 			there.Key = path.Join(folder, o.Key)
 			h, err := dicom.ReadHeader(data.ReaderAt(ctx, there), o.Size, nil)
-			files[i] = File{Object: o, Header: h, Err: err}
+			var frames []*dicom.Header
+			if err == nil {
+				frames, err = h.Split()
+			}
+			for _, f := range frames {
+				files[i] = append(files[i], File{Object: o, Header: f})
+			}
+			if len(frames) == 0 {
+				if err != nil {
+					h = nil
+				}
+				files[i] = []File{{Object: o, Header: h, Err: err}}
+			}
 			return ctx.Err()
 		})
 	}
-	return files, g.Wait()
+	err := g.Wait()
+	return slices.Concat(files...), err
 }
 
 // Read returns the index of a study, which this process remembers for the steps that follow.

@@ -42,8 +42,11 @@ func Survey(ctx context.Context, data *source.Source, folder string, o Options) 
 	if err != nil {
 		return nil, err
 	}
-	f := &Finding{Folder: folder, Files: len(files), FileCodes: map[string]int{}, Syntaxes: map[string]int{}, Modalities: map[string]int{}, Makers: map[string]int{}}
-	for _, file := range files {
+	f := &Finding{Folder: folder, Files: len(objects), FileCodes: map[string]int{}, Syntaxes: map[string]int{}, Modalities: map[string]int{}, Makers: map[string]int{}}
+	for i, file := range files {
+		if i > 0 && files[i-1].Object == file.Object {
+			continue // another frame
+		}
 		h := file.Header
 		if file.Err != nil {
 			var de *dicom.Error
