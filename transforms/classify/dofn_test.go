@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,11 +22,12 @@ import (
 // doubles is an engine whose models are their names: compiling one makes a network that adds up its input.
 type doubles struct {
 	mu    sync.Mutex
+	name  string // of its own: networks are shared by their engine's name
 	specs map[string]Spec
 	nets  map[string]*double
 }
 
-func (e *doubles) Name() string                   { return fmt.Sprintf("doubles %p", e) }
+func (e *doubles) Name() string                   { return e.name }
 func (e *doubles) Identity() string               { return "doubles" }
 func (e *doubles) Precisions() []models.Precision { return []models.Precision{models.F32} }
 func (e *doubles) Compile(_ context.Context, model []byte, _ *models.CompileOptions) (models.Network, error) {
@@ -73,13 +75,15 @@ type clinic struct {
 	files  []File
 }
 
+var clinics atomic.Int32
+
 func newClinic(t *testing.T) *clinic {
 	t.Helper()
 	mem, err := artifacts.OpenDriver(t.Context(), "mem://", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &clinic{t: t, driver: &counting{Driver: mem, reads: map[string]int{}}, engine: &doubles{specs: map[string]Spec{}, nets: map[string]*double{}}}
+	c := &clinic{t: t, driver: &counting{Driver: mem, reads: map[string]int{}}, engine: &doubles{name: fmt.Sprint("doubles ", clinics.Add(1)), specs: map[string]Spec{}, nets: map[string]*double{}}}
 	if c.store, err = artifacts.New(t.Context(), c.driver, nil); err != nil {
 		t.Fatal(err)
 	}
