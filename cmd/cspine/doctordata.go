@@ -135,6 +135,13 @@ func (a *archive) count() {
 
 func (a *archive) print(out io.Writer) {
 	fmt.Fprintf(out, "%s: %s, %s\n%d ready, %d ready with warnings, %d would be refused\n", a.Data, plural(len(a.Studies), "study", "studies"), plural(a.Files, "file", "files"), a.Ready, a.Warned, a.Refused)
+	var deeper []string
+	for _, f := range a.Studies {
+		deeper = append(deeper, f.Deeper...)
+	}
+	if len(deeper) > 0 {
+		fmt.Fprintf(out, "%s deeper than those of series, where nothing is looked for, such as %s: give --data a folder below\n", plural(len(deeper), "folder lies", "folders lie"), deeper[0])
+	}
 	if len(a.Reasons) > 0 {
 		fmt.Fprintln(out, "\nwhy:")
 		t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)

@@ -112,7 +112,7 @@ func (f *IndexFn) ProcessElement(ctx context.Context, study transforms.Study, em
 		return err
 	}
 	ok, err := f.Run(ctx, "index", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
-		objects, err := listing(ctx, data, study.Folder)
+		objects, _, err := listing(ctx, data, study.Folder)
 		if err != nil {
 			return err
 		}
@@ -201,25 +201,28 @@ func (f *IndexFn) recipe(folder string, objects []source.Object) artifacts.Recip
 }
 
 // listing returns the files of a study, at most one folder deep (a folder a series), with keys relative
-// to the study's folder.
-func listing(ctx context.Context, data *source.Source, folder string) ([]source.Object, error) {
+// to the study's folder, and the folders that lie deeper.
+func listing(ctx context.Context, data *source.Source, folder string) (all []source.Object, deeper []string, err error) {
 	all, below, err := data.List(ctx, folder)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, series := range below {
-		objects, _, err := data.List(ctx, path.Join(folder, series))
+		objects, folders, err := data.List(ctx, path.Join(folder, series))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, objects...)
+		for _, f := range folders {
+			deeper = append(deeper, path.Join(folder, series, f))
+		}
 	}
 	if folder != "" {
 		for i := range all {
 			all[i].Key = strings.TrimPrefix(all[i].Key, folder+"/")
 		}
 	}
-	return all, nil
+	return all, deeper, nil
 }
 
 // headersAtOnce bounds the range requests of one study that are under way at a time.

@@ -33,7 +33,7 @@ func index(t *testing.T, dir string, opts Options) (*Index, error) {
 		t.Fatal(err)
 	}
 	defer data.Close()
-	objects, err := listing(t.Context(), data, "")
+	objects, _, err := listing(t.Context(), data, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ type Finding struct {
 	Folder string `json:"folder"`
 	Files  int    `json:"files"`
 	Slices int    `json:"slices"` // of the volume; 0 where the study is refused
+	// Deeper are folders in the folders of series, where nothing is looked for.
+	Deeper []string `json:"deeper,omitempty"`
 	// Refused is nil for a study that has an index.
 	Refused  *refusal.Reason `json:"refused,omitempty"`
 	Warnings []refusal.Code  `json:"warnings,omitempty"`
@@ -34,7 +36,7 @@ type Finding struct {
 // Survey reads the headers of a study's folder, as IndexFn would, and says what became of it. It stores nothing. An error is about
 // the data set as a whole.
 func Survey(ctx context.Context, data *source.Source, folder string, o Options) (*Finding, error) {
-	objects, err := listing(ctx, data, folder)
+	objects, deeper, err := listing(ctx, data, folder)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +44,7 @@ func Survey(ctx context.Context, data *source.Source, folder string, o Options) 
 	if err != nil {
 		return nil, err
 	}
-	f := &Finding{Folder: folder, Files: len(objects), FileCodes: map[string]int{}, Syntaxes: map[string]int{}, Modalities: map[string]int{}, Makers: map[string]int{}}
+	f := &Finding{Folder: folder, Files: len(objects), Deeper: deeper, FileCodes: map[string]int{}, Syntaxes: map[string]int{}, Modalities: map[string]int{}, Makers: map[string]int{}}
 	for i, file := range files {
 		if i > 0 && files[i-1].Object == file.Object {
 			continue // another frame
