@@ -1,4 +1,4 @@
-// Package rle reads and writes DICOM's run-length encoding (PS3.5, annex G), the pixel codec of the transfer syntax 1.2.840.10008.1.2.5.
+// Package rle reads DICOM's run-length encoding (PS3.5, annex G), the pixel codec of the transfer syntax 1.2.840.10008.1.2.5.
 //
 // A frame is a header of 64 bytes and up to fifteen segments, each a plane of bytes coded as in PackBits: of samples of several bytes the
 // most significant one comes first, and the planes of one sample of a pixel before those of the next.
@@ -6,7 +6,6 @@
 // Invariants:
 //   - Decode must not read outside its input, must not panic, and must not allocate.
 //   - Decode must not report success for a plane that misses a byte. Bytes after the last that is asked for are padding.
-//   - Encode must give equal bytes for equal input.
 package rle
 
 import (
@@ -22,10 +21,7 @@ var (
 	ErrTruncated = errors.New("rle: truncated")
 )
 
-const (
-	headerBytes = 64
-	maxSegments = 15
-)
+const headerBytes = 64
 
 // Decode decodes the planes of a frame, as many as the frame has segments, into the slices of planes, whose lengths say how many bytes
 // each has.
@@ -78,48 +74,4 @@ func unpack(dst, src []byte) int {
 		}
 	}
 	return at
-}
-
-// Encode codes the planes of a frame, of at most fifteen. Runs do not cross rows, which are of so many bytes.
-func Encode(planes [][]byte, row int) ([]byte, error) {
-	if len(planes) < 1 || len(planes) > maxSegments || row < 1 {
-		return nil, fmt.Errorf("rle: %d planes of rows of %d bytes cannot be coded", len(planes), row)
-	}
-	out := make([]byte, headerBytes)
-	binary.LittleEndian.PutUint32(out, uint32(len(planes)))
-	for i, plane := range planes {
-		binary.LittleEndian.PutUint32(out[4+4*i:], uint32(len(out)))
-		for ; len(plane) > 0; plane = plane[min(row, len(plane)):] {
-			out = pack(out, plane[:min(row, len(plane))])
-		}
-		if len(out)%2 != 0 {
-			out = append(out, 0)
-		}
-	}
-	return out, nil
-}
-
-// pack appends one row: runs of three and more, and what lies between them as it is.
-func pack(out, row []byte) []byte {
-	run := func(at int) int {
-		n := 1
-		for at+n < len(row) && row[at+n] == row[at] && n < 128 {
-			n++
-		}
-		return n
-	}
-	for at := 0; at < len(row); {
-		if n := run(at); n > 2 || at+n == len(row) && n == 2 {
-			out = append(out, byte(1-n), row[at])
-			at += n
-			continue
-		}
-		from := at
-		for at < len(row) && at-from < 128 && run(at) < 3 {
-			at++
-		}
-		out = append(out, byte(at-from-1))
-		out = append(out, row[from:at]...)
-	}
-	return out
 }
