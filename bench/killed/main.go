@@ -121,12 +121,13 @@ func (h *harness) prepare(store string, after time.Duration) (killed bool, err e
 		defer cancel()
 	}
 	args := append([]string{"prepare", "--store", filepath.Join(h.dir, store), "--run", run, "--json"}, h.args...)
-	out, err := exec.CommandContext(ctx, h.cspine, args...).CombinedOutput() // ends it by SIGKILL
+	cmd := exec.CommandContext(ctx, h.cspine, args...) // ends it by SIGKILL
+	out, err := cmd.CombinedOutput()
 	var status *exec.ExitError
 	if errors.As(err, &status) && status.ExitCode() == -1 {
 		return true, nil
 	}
-	if err != nil {
+	if err != nil && (cmd.ProcessState == nil || !cmd.ProcessState.Success()) { // it may have ended well just before it was to be killed
 		return false, fmt.Errorf("%w\n%s", err, out)
 	}
 	return false, nil

@@ -60,9 +60,12 @@ func main() {
 }
 
 // limitMemory keeps the garbage collector from letting the heap grow to twice what is in use, which for
-// shards is hundreds of megabytes. Tensors in flight need less than this; a network's own memory is not in
-// the heap. GOMEMLIMIT overrules it.
+// shards, and for the elements of thousands of studies, is hundreds of megabytes. Tensors in flight need less than the limit; a network's own
+// memory is not in the heap. GOGC and GOMEMLIMIT overrule it.
 func limitMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(60)
+	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(1 << 30)
 	}

@@ -155,6 +155,9 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(math.MaxInt64) // a training's buffers are large, and are used again
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(100)
+	}
 	if err := t.train(ctx, c.ErrOrStderr(), opts, loop.Epochs); err != nil {
 		return err
 	}
