@@ -68,7 +68,57 @@ func (r *Reader) Slice(ctx context.Context, i int) (volume.Slice, error) {
 	if err != nil {
 		return volume.Slice{}, fmt.Errorf("decode %s: %w", r.index.Key(i), err)
 	}
-	return out, nil
+	if s.Place == nil {
+		return out, nil
+	}
+	defer Release(out)
+	return place(out, s.Place), nil
+}
+
+// place turns a frame and lays it on its canvas. The result has memory of its own.
+func place(src volume.Slice, p *ingest.Placement) volume.Slice {
+	rows, columns := src.Rows, src.Columns
+	perRow, perColumn := src.Columns, 1 // what a step down and a step right are in src.Pix
+	if p.Transpose {
+		rows, columns = columns, rows
+		perRow, perColumn = perColumn, perRow
+	}
+	first := 0
+	if p.FlipRows {
+		first += (rows - 1) * perRow
+		perRow = -perRow
+	}
+	if p.FlipColumns {
+		first += (columns - 1) * perColumn
+		perColumn = -perColumn
+	}
+	out := volume.Slice{Rows: rows, Columns: columns, Bias: src.Bias}
+	if p.Canvas != [2]int{} {
+		out.Rows, out.Columns = p.Canvas[0], p.Canvas[1]
+	}
+	n := out.Rows * out.Columns
+	if pix, _ := decoded.Get().(*[]uint16); pix != nil {
+		out.Pix = *pix
+	}
+	if cap(out.Pix) < n {
+		out.Pix = make([]uint16, n)
+	}
+	out.Pix = out.Pix[:n]
+	if n > rows*columns {
+		fill := uint16(p.Fill - src.Bias)
+		for i := range out.Pix {
+			out.Pix[i] = fill
+		}
+	}
+	for r := range rows {
+		line := out.Pix[(r+p.Down)*out.Columns+p.Right:][:columns]
+		at := first + r*perRow
+		for c := range line {
+			line[c] = src.Pix[at]
+			at += perColumn
+		}
+	}
+	return out
 }
 
 // Release gives a slice's memory back for later slices. The slice must not be used afterwards.

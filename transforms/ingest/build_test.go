@@ -189,7 +189,7 @@ func TestRefusalsNameTheFiles(t *testing.T) {
 }
 
 func TestAFewBadFilesAreSetAsideIfThatIsAskedFor(t *testing.T) {
-	all := Options{SetAside: []refusal.Code{Damaged, Unsupported, NoGeometry}}
+	all := Options{SetAside: []refusal.Code{Damaged, Unsupported, NoGeometry, MixedOrientation, MixedSize}}
 	if err := all.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,9 @@ func TestAFewBadFilesAreSetAsideIfThatIsAskedFor(t *testing.T) {
 		Unsupported: func(f *File) {
 			*f = File{Object: f.Object, Err: &dicom.Error{Code: dicom.UnsupportedPixels, Detail: "colour"}}
 		},
-		NoGeometry: func(f *File) { f.Header.HasGeometry = false },
+		NoGeometry:       func(f *File) { f.Header.HasGeometry = false },
+		MixedOrientation: func(f *File) { f.Header.Orientation = [6]float64{0, 1, 0, 0, 0, -1} },
+		MixedSize:        func(f *File) { f.Header.Pixels.Columns = 100 },
 	}
 	for code, spoil := range spoil {
 		files := axial(40)
@@ -226,9 +228,98 @@ func TestAFewBadFilesAreSetAsideIfThatIsAskedFor(t *testing.T) {
 			t.Errorf("%s: went on with an eighth of the files set aside", code)
 		}
 	}
-	for _, o := range []Options{{SetAside: []refusal.Code{Gap}}, {Refuse: []refusal.Code{"nonsense"}}} {
+	for _, o := range []Options{{SetAside: []refusal.Code{Gap}}, {Refuse: []refusal.Code{"nonsense"}}, {Resample: []refusal.Code{Turned}}, {Accept: []refusal.Code{Gap}}} {
 		if err := o.Check(); err == nil {
 			t.Errorf("%+v is no error", o)
+		}
+	}
+}
+
+func TestGapsAndUnevenStepsAreResampledIfThatIsAskedFor(t *testing.T) {
+	pick := func(at ...float64) []File { // slices that far below the first, in mm
+		files := axial(len(at))
+		for i := range files {
+			files[i].Header.PositionMM[2] = 200 - at[i]
+		}
+		return files
+	}
+	whole := []float64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}
+	without := slices.Concat(whole[:5], whole[8:])      // 3 are missing
+	half := append(slices.Clone(whole), 21, 23, 25, 27) // of two scans
+	for _, c := range []struct {
+		name     string
+		at       []float64
+		resample []refusal.Code
+		want     []float64 // the files' places that become slices, 1 mm apart
+		aside    int
+		refused  refusal.Code
+	}{
+		{"nothing to do", whole, []refusal.Code{Gap, UnevenSpacing, Tilt}, whole, 0, ""},
+		{"a gap is left", without, []refusal.Code{UnevenSpacing, Tilt}, without, 0, ""},
+		{"a gap is filled from both ends", without, []refusal.Code{Gap}, slices.Concat(whole[:5], []float64{4, 8, 8}, whole[8:]), 0, ""},
+		{"further steps are wider", half, []refusal.Code{Gap}, slices.Concat(whole, []float64{21, 21, 23, 23, 25, 25, 27, 27}), 0, ""},
+		{"one too near", append(slices.Clone(whole), 19.2), []refusal.Code{UnevenSpacing}, append(slices.Clone(whole[:19]), 19.2), 1, ""},
+		{"one out of place", slices.Concat(whole[:5], []float64{5.3}, whole[6:]), []refusal.Code{UnevenSpacing}, slices.Concat(whole[:5], []float64{5.3}, whole[6:]), 0, ""},
+		{"too much is missing", append(slices.Clone(whole), 400), []refusal.Code{Gap}, nil, 0, Gap},
+		{"uneven, with gaps that stay", slices.Concat(whole[:5], []float64{5.3}, whole[9:]), []refusal.Code{UnevenSpacing}, nil, 0, UnevenSpacing},
+		{"uneven, with gaps", slices.Concat(whole[:5], []float64{5.3}, whole[9:]), []refusal.Code{UnevenSpacing, Gap}, slices.Concat(whole[:5], []float64{5.3, 5.3, 5.3, 9}, whole[9:]), 0, ""},
+	} {
+		o := Options{Resample: c.resample}
+		if err := o.Check(); err != nil {
+			t.Fatal(err)
+		}
+		x, err := Build("train_images/"+uid, pick(c.at...), o)
+		if err != nil {
+			var refused *refusal.Error
+			if !errors.As(err, &refused) || refused.Code != c.refused || c.refused == "" {
+				t.Errorf("%s: %v, want %s", c.name, err, c.refused)
+			}
+			continue
+		}
+		var got []float64
+		for i, s := range x.Slices {
+			got = append(got, c.at[s.Number-1])
+			if last := x.Slices[max(0, i-1)]; len(c.resample) > 0 && !slices.Equal(c.want, without) && math.Abs(last.PositionMM[2]-s.PositionMM[2]) > 1.1 {
+				t.Errorf("%s: slice %d lies at %v, the one before at %v", c.name, i, s.PositionMM, last.PositionMM)
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+		if len(x.SetAside) != c.aside {
+			t.Errorf("%s: set aside %v", c.name, x.SetAside)
+		}
+	}
+}
+
+func TestTheAxialSeriesOfTheScannerIsChosen(t *testing.T) {
+	series := func(n int, name string, change func(h *dicom.Header)) []File {
+		files := axial(n)
+		for i := range files {
+			files[i].Object.Key = name + files[i].Object.Key
+			files[i].Header.SeriesUID = uid + "." + name
+			change(files[i].Header)
+		}
+		return files
+	}
+	original := func(*dicom.Header) {}
+	sagittal := func(h *dicom.Header) { h.Orientation = [6]float64{0, 1, 0, 0, 0, -1} }
+	projected := func(h *dicom.Header) { h.ImageType = []string{"DERIVED", "SECONDARY", "AXIAL"} }
+	for _, c := range []struct {
+		name  string
+		files []File
+		want  string
+	}{
+		{"most slices", slices.Concat(series(20, "5", original), series(30, "6", original)), "6"},
+		{"equally many", slices.Concat(series(20, "6", original), series(20, "5", original)), "5"},
+		{"axial before sagittal", slices.Concat(series(20, "5", original), series(30, "6", sagittal)), "5"},
+		{"the scanner's before derived", slices.Concat(series(20, "5", original), series(30, "6", projected)), "5"},
+		{"derived if the scanner's are too few", slices.Concat(series(10, "5", original), series(30, "6", projected)), "6"},
+		{"derived if there is nothing else", series(30, "6", projected), "6"},
+	} {
+		x, err := Build(uid, c.files, Options{})
+		if err != nil || x.SeriesUID != uid+"."+c.want || len(x.Slices)+len(x.SetAside) != len(c.files) {
+			t.Errorf("%s: %+v, %v", c.name, x, err)
 		}
 	}
 }

@@ -4,9 +4,12 @@
 // Invariants:
 //   - Only headers are read. The index must tell a later step everything it needs to fetch one slice's
 //     pixels with a single range read.
+//   - Rows run from the front to the back and columns from right to left, as nearly as turning frames can make them, unless the options say
+//     otherwise. No pixel is interpolated.
 //   - Slices are ordered along their common normal, head to foot, whatever their file names, instance
 //     numbers or order of listing say: the same files in any order give the same index.
-//   - Every file of the study is accounted for: it is a slice, or it is set aside with a reason.
+//   - Every file of the study is accounted for: it is a slice, or it is set aside with a reason. A file may be several slices where gaps
+//     are filled.
 //   - A study that can't be trusted is refused with a refusal.Error that names the files; what can be
 //     lived with is a warning in the index.
 package ingest
@@ -24,7 +27,7 @@ import (
 )
 
 // Version is raised when equal input may give a different index.
-const Version = 1
+const Version = 2
 
 // Index describes one study.
 type Index struct {
@@ -52,6 +55,9 @@ type Slice struct {
 	Slope      float64           `json:"slope"`
 	Intercept  float64           `json:"intercept"`
 	Pixels     dicom.PixelFormat `json:"pixels"`
+	// Place says how the file's frame is turned and moved, nil if it is not. PositionMM, and the index's Orientation, Rows and Columns, are those of the
+	// slice that this gives.
+	Place *Placement `json:"place,omitempty"`
 }
 
 // SetAside is a file of the study's folder that is not one of its slices.
@@ -88,6 +94,7 @@ func (x *Index) Affine(i int) volume.Affine {
 type Stored struct {
 	File   source.Object     `json:"file"`
 	Pixels dicom.PixelFormat `json:"pixels"`
+	Place  *Placement        `json:"place,omitempty"`
 	// Slope and Intercept are given where values are rescaled, else left out.
 	Rescale *[2]float64 `json:"rescale,omitempty"`
 }
@@ -96,7 +103,7 @@ type Stored struct {
 // so that a corrected header does not invalidate what depends on pixels alone.
 func (x *Index) Stored(i int, rescale bool) Stored {
 	s := &x.Slices[i]
-	st := Stored{File: x.Object(i), Pixels: s.Pixels}
+	st := Stored{File: x.Object(i), Pixels: s.Pixels, Place: s.Place}
 	if rescale {
 		st.Rescale = &[2]float64{s.Slope, s.Intercept}
 	}

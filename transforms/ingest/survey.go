@@ -81,7 +81,7 @@ func Survey(ctx context.Context, data *source.Source, folder string, o Options) 
 		f.Warnings = append(f.Warnings, w.Code)
 	}
 	for _, s := range x.SetAside {
-		if s.Code == OtherSeries || s.Code == DuplicatePosition { // the others were counted by their error
+		if slices.Contains([]refusal.Code{OtherSeries, DuplicatePosition, MixedOrientation, MixedSize, UnevenSpacing}, s.Code) { // the others were counted by their error
 			f.FileCodes[string(s.Code)]++
 		}
 	}
