@@ -3,7 +3,8 @@
 //
 // It is the border for segmentations. Invariants:
 //   - Whatever a header claims, memory must grow only with the bytes that really arrive, and never
-//     beyond Options.MaxBytes.
+//     beyond Options.MaxBytes. A gzipped file is unpacked as it is read: only the voxels are kept.
+//   - A gzipped file may unpack to no more than its header claims, but for a little padding.
 //   - A file is read whole or refused with an *Error; what an *Error says must come from the header's
 //     structure, never from its free text fields, which may name a patient.
 //   - The affine must be the one that nibabel reports: sform, else qform, else the pixel sizes. The world
@@ -19,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 
 	kflate "github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
@@ -87,7 +87,7 @@ const (
 	CodePair             = "pair"              // header and voxels in two files (.hdr, .img)
 	CodeTruncated        = "truncated"         // ends before its last voxel
 	CodeMalformed        = "malformed"         // a field contradicts the standard, or the gzip stream is damaged
-	CodeTooLarge         = "too_large"         // more voxels than Options.MaxBytes
+	CodeTooLarge         = "too_large"         // more than Options allows, or more in a gzip stream than its header claims
 	CodeUnsupportedType  = "unsupported_type"  // complex, colour or 128-bit values
 	CodeUnsupportedShape = "unsupported_shape" // neither 3-D nor 4-D
 	CodeNotLabels        = "not_labels"        // Labels: a value is no integer from 0 to 255
@@ -105,52 +105,99 @@ func refuse(code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Options of Read.
+// Options of Read. A field of 0 means its default.
 type Options struct {
-	// MaxBytes is the most bytes of voxels that are read. 0 means 1 GiB: 1,024 slices of 512x512 at 4 bytes.
+	// MaxBytes is the most bytes of voxels that are read, unpacked. 0 means 1 GiB: 1,024 slices of 512x512 at 4 bytes.
 	MaxBytes int64
+	// MaxCompressed is the most bytes of a gzipped file that are read. 0 means what MaxBytes of voxels take at the very worst, with the
+	// largest extensions: beyond that the stream has blocks that hold nothing. Plain files are as long as their headers say.
+	MaxCompressed int64
+	// MaxDimension is the longest that an axis may be. 0 means 65,536: no scanner's image has as many voxels in a line.
+	MaxDimension int
 }
 
 const (
-	defaultMaxBytes = 1 << 30
+	defaultMaxBytes     = 1 << 30
+	defaultMaxDimension = 1 << 16
 	// maxExtensions bounds what may lie between the header and the voxels.
 	maxExtensions = 64 << 20
-	// maxTrailing bounds what is read after the voxels of a gzipped file to reach its checksum.
+	// maxTrailing bounds what a gzipped file may have after its voxels.
 	maxTrailing = 1 << 20
 	// firstRead is what is allocated before any voxel has arrived.
 	firstRead = 1 << 20
 )
 
+func (o *Options) withDefaults() Options {
+	var all Options
+	if o != nil {
+		all = *o
+	}
+	if all.MaxBytes <= 0 {
+		all.MaxBytes = defaultMaxBytes
+	}
+	if all.MaxDimension <= 0 {
+		all.MaxDimension = defaultMaxDimension
+	}
+	if all.MaxCompressed <= 0 {
+		all.MaxCompressed = math.MaxInt64
+		// Deflate adds 5 bytes to 65,535 that it can't shorten; a sixteenth leaves room for poor packers.
+		if most := all.MaxBytes + all.MaxBytes/16 + maxExtensions + maxTrailing; most > all.MaxBytes { // no overflow
+			all.MaxCompressed = most
+		}
+	}
+	return all
+}
+
 // Read reads one image. It returns an *Error for bytes that it refuses, and r's own error, wrapped, when
 // reading fails otherwise.
 func Read(r io.Reader, opts *Options) (*Image, error) {
-	maxBytes := int64(defaultMaxBytes)
-	if opts != nil && opts.MaxBytes > 0 {
-		maxBytes = opts.MaxBytes
-	}
+	o := opts.withDefaults()
 	b := bufio.NewReaderSize(r, 1<<16)
 	if lead, err := b.Peek(2); err != nil || lead[0] != 0x1f || lead[1] != 0x8b {
-		return read(b, maxBytes)
+		return read(b, &o)
 	}
-	z, err := gzip.NewReader(b)
+	z, err := gzip.NewReader(&limited{b, o.MaxCompressed, o.MaxCompressed})
 	if err != nil {
 		return nil, readError("gzip header", err)
 	}
-	img, err := read(z, maxBytes)
+	img, err := read(z, &o)
 	if err != nil {
 		return nil, err
 	}
 	// Only at the end of the stream is its checksum compared.
-	if _, err := io.CopyN(io.Discard, z, maxTrailing); err != nil && !errors.Is(err, io.EOF) {
+	switch _, err := io.CopyN(io.Discard, z, maxTrailing+1); {
+	case err == nil:
+		return nil, refuse(CodeTooLarge, "the gzip stream unpacks to over %d bytes more than its header claims", maxTrailing)
+	case !errors.Is(err, io.EOF):
 		return nil, readError("gzip end", err)
 	}
 	return img, nil
 }
 
+// limited reads at most left more bytes of r, and refuses the file if there are more.
+type limited struct {
+	r         io.Reader
+	left, all int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left > 0 {
+		n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
+		l.left -= int64(n)
+		return n, err
+	}
+	var one [1]byte
+	n, err := l.r.Read(one[:])
+	if n > 0 {
+		return 0, refuse(CodeTooLarge, "the gzipped file has more than the %d bytes allowed", l.all)
+	}
+	return 0, err
+}
+
 // Value returns the scaled value of the i-th voxel in Data's order. 64-bit integers are rounded to float64.
 func (im *Image) Value(i int) float64 {
 	slope, inter := im.scaling()
-	return slope*im.stored(i) + inter
+	return float64(slope*im.stored(i)) + inter // rounded twice on every processor, as numpy does
 }
 
 // Voxels returns the product of the shape.
@@ -203,7 +250,7 @@ func (im *Image) stored(i int) float64 {
 }
 
 // read reads an image that is not compressed.
-func read(r io.Reader, maxBytes int64) (*Image, error) {
+func read(r io.Reader, o *Options) (*Image, error) {
 	h, err := readHeader(r)
 	if err != nil {
 		return nil, err
@@ -214,8 +261,11 @@ func read(r io.Reader, maxBytes int64) (*Image, error) {
 	}
 	size := int64(img.DType.Size())
 	for _, d := range img.Shape {
-		if int64(d) > maxBytes/size {
-			return nil, refuse(CodeTooLarge, "shape %v of %s is more than the %d bytes allowed", img.Shape, img.DType, maxBytes)
+		if d > o.MaxDimension {
+			return nil, refuse(CodeTooLarge, "shape %v has an axis of more than the %d voxels allowed", img.Shape, o.MaxDimension)
+		}
+		if int64(d) > o.MaxBytes/size {
+			return nil, refuse(CodeTooLarge, "shape %v of %s is more than the %d bytes allowed", img.Shape, img.DType, o.MaxBytes)
 		}
 		size *= int64(d)
 	}
@@ -231,8 +281,8 @@ func read(r io.Reader, maxBytes int64) (*Image, error) {
 	return img, nil
 }
 
-// readVoxels reads n bytes. The buffer at most doubles over what has arrived, so that a header that lies
-// costs its sender as much as us.
+// readVoxels reads n bytes. The buffer grows to at most four times what has arrived, so that a header that lies
+// costs its sender nearly as much as us, while at most a quarter of the voxels is ever held twice.
 func readVoxels(r io.Reader, n int) ([]byte, error) {
 	data := make([]byte, min(n, firstRead))
 	for have := 0; ; {
@@ -243,8 +293,9 @@ func readVoxels(r io.Reader, n int) ([]byte, error) {
 		if have == n {
 			return data, nil
 		}
-		grow := min(have, n-have)
-		data = slices.Grow(data, grow)[:have+grow]
+		larger := make([]byte, min(4*have, n))
+		copy(larger, data)
+		data = larger
 	}
 }
 
@@ -269,9 +320,12 @@ func swap(data []byte, size int) {
 
 // readError tells damaged bytes from a source that failed.
 func readError(where string, err error) error {
+	var refused *Error
 	var corrupt flate.CorruptInputError
 	var kcorrupt kflate.CorruptInputError
 	switch {
+	case errors.As(err, &refused):
+		return refused
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return refuse(CodeTruncated, "file ends in its %s", where)
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt), errors.As(err, &kcorrupt):

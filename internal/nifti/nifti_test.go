@@ -421,42 +421,6 @@ func TestQuaternionCoversEveryTurn(t *testing.T) {
 	}
 }
 
-func FuzzRead(f *testing.F) {
-	for name, img := range written() {
-		f.Add(encode(f, name, img))
-	}
-	for _, name := range []string{"read_extension.nii.gz", "read_nifti2_be.nii.gz", "read_pixdim.nii", "read_qform_left.nii"} {
-		f.Add(testFile(f, name))
-	}
-	f.Fuzz(func(t *testing.T, file []byte) {
-		img, err := Read(bytes.NewReader(file), &Options{MaxBytes: 1 << 20})
-		if err != nil {
-			var refused *Error
-			if !errors.As(err, &refused) {
-				t.Fatalf("not an Error: %v", err)
-			}
-			return
-		}
-		if img.Voxels()*img.DType.Size() != len(img.Data) {
-			t.Fatalf("shape %v of %s with %d bytes", img.Shape, img.DType, len(img.Data))
-		}
-		if _, err := img.Labels(); err == nil {
-			img.Value(img.Voxels() - 1)
-		}
-		var b bytes.Buffer
-		if err := Write(&b, img); err != nil {
-			t.Fatal(err)
-		}
-		back, err := Read(&b, &Options{MaxBytes: 1 << 20})
-		if err != nil {
-			t.Fatalf("written file is not read: %v", err)
-		}
-		if !bytes.Equal(back.Data, img.Data) || !cmp.Equal(back.Shape, img.Shape) {
-			t.Fatal("written file differs")
-		}
-	})
-}
-
 func BenchmarkRead(b *testing.B) {
 	// A label map as large as a study's: 300 slices of 512x512, mostly background.
 	img := &Image{Shape: []int{512, 512, 300}, DType: Uint8, Affine: volume.Affine{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}}}

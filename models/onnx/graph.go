@@ -57,6 +57,9 @@ func (l *lookup) constant(name string) *Tensor {
 	return nil
 }
 
+// maxJoined is the most values that a Concat is taken for a constant with.
+const maxJoined = 1 << 10
+
 func (l *lookup) joined(concat *Node) *Tensor {
 	var all []float32
 	for _, name := range concat.Inputs {
@@ -68,7 +71,9 @@ func (l *lookup) joined(concat *Node) *Tensor {
 		if !ok {
 			return nil
 		}
-		all = append(all, values...)
+		if all = append(all, values...); len(all) > maxJoined { // no Resize's scales: a long constant named again and again, perhaps
+			return nil
+		}
 	}
 	return newTensor(concat.Outputs[0], all, int64(len(all)))
 }

@@ -95,7 +95,8 @@ func malformed(format string, args ...any) *Error { return &Error{fmt.Sprintf(fo
 const (
 	maxNodes      = 1 << 17 // and as many constants
 	maxPorts      = 1 << 10
-	maxAttributes = 1 << 6
+	maxAttributes = 1 << 6  // of a node
+	maxOfGraph    = 1 << 19 // attributes of all nodes together
 	maxRank       = 16
 )
 
@@ -166,6 +167,7 @@ func parseOpset(b []byte) (domain string, version int64, err error) {
 
 func (g *Graph) parse(b []byte) error {
 	var inputs []Value
+	attributes := 0
 	err := walk(b, func(f field) error {
 		switch f.number {
 		case 1:
@@ -174,6 +176,9 @@ func (g *Graph) parse(b []byte) error {
 			}
 			n, err := parseNode(f.bytes)
 			g.Nodes = append(g.Nodes, n)
+			if attributes += len(n.Attributes); attributes > maxOfGraph {
+				return malformed("the nodes have more than %d attributes together", maxOfGraph)
+			}
 			return err
 		case 5:
 			if len(g.Initializers) == maxNodes {

@@ -142,23 +142,3 @@ func TestRefusesWhatIsNoModel(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	for _, name := range []string{"unet.onnx", "unet_bn.onnx", "ports.onnx"} {
-		b := file(f, name)
-		f.Add(b[:min(len(b), 1<<13)])
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := onnx.Parse(b)
-		if err != nil {
-			return
-		}
-		m.Info()
-		m.Accelerate()
-		m.SumInputChannels()
-		if _, err := onnx.Parse(m.Bytes()); err != nil {
-			t.Fatalf("written model is not read: %v", err)
-		}
-	})
-}
