@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,8 +22,8 @@ import (
 	"github.com/cspine/cspine/internal/nifti"
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/picture"
-	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/models"
+	"github.com/cspine/cspine/transforms/ingest"
 	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/shard"
 )
@@ -30,6 +31,7 @@ import (
 type inspectFlags struct {
 	store, png, mask string
 	pixelDigests     bool
+	showValues, json bool
 }
 
 func newInspect() *cobra.Command {
@@ -43,18 +45,25 @@ model, an array (.npy), a Parquet shard or manifest, a record, a store.
 A digest, or its first six characters or more, names an artifact of --store.
 --png draws a slice, a volume, a mask or a crop.
 
+Of a DICOM file all elements are listed, with those in sequences, and the values of
+its first frame summed up; a verdict says whether it is a CT slice that prepare would
+take, or the reason code and what to do. Values of elements are hidden, since they
+are a patient's, but for numbers and codes of how pixels are stored and where they
+lie. --show-values shows all, cut to 96 bytes. --json writes the same as JSON.
+
 --pixel-digests takes DICOM files and folders of them, and writes one line of JSON a
 file: its pixel format, and of each of its first four frames the SHA-256 of the
 stored samples, as int32 little endian (floating point ones as float64), to be
 compared with what any other reader makes of them. Colour is refused.`,
 		Example: `  cspine inspect study/12.dcm
+  cspine inspect study/12.dcm --json --show-values
   cspine inspect --store store 3fa94c --png volume.png
   cspine inspect volume.npy --mask mask.npy --png study.png
   cspine inspect --pixel-digests archive > digests.jsonl`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
-			case n.pixelDigests && (n.png != "" || n.mask != "" || n.store != ""):
+			case n.pixelDigests && (n.png != "" || n.mask != "" || n.store != "" || n.showValues || n.json):
 				return usage("--pixel-digests takes files and folders alone")
 			case n.pixelDigests:
 				return digestPixels(c.OutOrStdout(), args)
@@ -68,6 +77,8 @@ compared with what any other reader makes of them. Colour is refused.`,
 	f.StringVar(&n.store, "store", "", "folder or bucket URL of the artifact store")
 	f.StringVar(&n.png, "png", "", "draw it to this file")
 	f.BoolVar(&n.pixelDigests, "pixel-digests", false, "a line of JSON for each DICOM file: its pixel format, and digests of its samples")
+	f.BoolVar(&n.showValues, "show-values", false, "of a DICOM file: show the values of all elements, a patient's among them")
+	f.BoolVar(&n.json, "json", false, "of a DICOM file: write JSON")
 	f.StringVar(&n.mask, "mask", "", "the mask to outline on a volume: a path, or a digest")
 	return c
 }
@@ -89,6 +100,9 @@ func (n *inspectFlags) inspect(c *cobra.Command, what string) error {
 	}
 	if n.png == "" {
 		return nil
+	}
+	if n.json {
+		out = io.Discard // what is there is JSON
 	}
 	if img == nil {
 		return usage("--png: this is nothing that can be drawn")
@@ -159,6 +173,13 @@ func printRecord(out io.Writer, r artifacts.Record) {
 
 // describe prints what data is, and returns a picture of it where there is one.
 func (n *inspectFlags) describe(ctx context.Context, out io.Writer, name string, data []byte) (image.Image, error) {
+	if n.json || n.showValues {
+		img, err := n.dicom(out, data)
+		if code := dicomCode(err); code == dicom.Empty || code == dicom.NotDICOM {
+			return nil, usage("--json and --show-values are for DICOM files, which this is not")
+		}
+		return img, err
+	}
 	switch {
 	case bytes.HasPrefix(data, []byte("\x93NUMPY")):
 		return n.array(ctx, out, name, data)
@@ -171,14 +192,14 @@ func (n *inspectFlags) describe(ctx context.Context, out io.Writer, name string,
 	case json.Valid(data):
 		return nil, describeJSON(out, data)
 	}
-	h, err := dicom.ReadHeader(bytes.NewReader(data), int64(len(data)), nil)
-	if err == nil {
-		return describeDICOM(out, data, h)
-	}
-	if describeModel(out, data) == nil {
+	if describeModel(out, data) == nil { // no DICOM file is a model
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%s is nothing cspine knows: no array, Parquet, NIfTI, ONNX or JSON file, and as DICOM: %w", name, err)
+	img, err := n.dicom(out, data)
+	if err != nil {
+		return nil, fmt.Errorf("%s is nothing cspine knows: no array, Parquet, NIfTI, ONNX or JSON file, and as DICOM: %w", name, err)
+	}
+	return img, nil
 }
 
 func (n *inspectFlags) array(ctx context.Context, out io.Writer, name string, data []byte) (image.Image, error) {
@@ -221,29 +242,195 @@ func (n *inspectFlags) array(ctx context.Context, out io.Writer, name string, da
 	return nil, nil
 }
 
-func describeDICOM(out io.Writer, data []byte, h *dicom.Header) (image.Image, error) {
-	p := h.Pixels
-	fmt.Fprintf(out, "DICOM       %s, %s\n", h.Modality, p.TransferSyntax.Name())
-	fmt.Fprintf(out, "study       %s\nseries      %s\ninstance    %d\n", h.StudyUID, h.SeriesUID, h.InstanceNumber)
-	fmt.Fprintf(out, "pixels      %d x %d, %d of %d bits, signed %t, %s\n", p.Rows, p.Columns, p.BitsStored, p.BitsAllocated, p.Signed, p.Photometric)
-	fmt.Fprintf(out, "spacing     %g x %g mm, slice %g mm, gantry tilt %g°\n", h.SpacingMM[0], h.SpacingMM[1], h.ThicknessMM, h.GantryTiltDegrees)
-	fmt.Fprintf(out, "position    %v\norientation %v\nrescale     x %g %+g\n", h.PositionMM, h.Orientation, h.Slope, h.Intercept)
-	value, err := p.Value(data)
-	var s volume.Slice
+// dicomReport is what inspect says of a DICOM file.
+type dicomReport struct {
+	Verdict dicomVerdict `json:"verdict"`
+	// What follows is nil where the header can't be read, or the first frame not decoded.
+	Modality    string             `json:"modality,omitempty"`
+	Pixels      *dicom.PixelFormat `json:"pixels,omitempty"`
+	SpacingMM   *[2]float64        `json:"spacing_mm,omitempty"` // between rows, between columns
+	ThicknessMM float64            `json:"thickness_mm,omitempty"`
+	TiltDegrees float64            `json:"gantry_tilt_degrees,omitempty"`
+	PositionMM  *[3]float64        `json:"position_mm,omitempty"`
+	Orientation *[6]float64        `json:"orientation,omitempty"`
+	Slope       float64            `json:"slope,omitempty"`
+	Intercept   float64            `json:"intercept,omitempty"`
+	Stored      *valueRange        `json:"stored_values,omitempty"`
+	HU          *valueRange        `json:"hu,omitempty"` // of CT
+
+	Elements []dicom.Element `json:"elements"`
+	// Unlisted says why the list of elements ends before the file does.
+	Unlisted string `json:"unlisted,omitempty"`
+}
+
+// dicomVerdict is "usable", or the reason code for which a file is no slice of a study.
+type dicomVerdict struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+const usable = "usable"
+
+// valueRange sums up the values of a frame.
+type valueRange struct {
+	Least    float64 `json:"least"`
+	Greatest float64 `json:"greatest"`
+	Mean     float64 `json:"mean"`
+}
+
+func dicomCode(err error) string {
+	if de, ok := errors.AsType[*dicom.Error](err); ok {
+		return de.Code
+	}
+	return ""
+}
+
+// dicom reports on a DICOM file, and returns a picture of its first frame where that can be decoded. What is no DICOM file at all is an error.
+func (n *inspectFlags) dicom(out io.Writer, data []byte) (image.Image, error) {
+	file, size := bytes.NewReader(data), int64(len(data))
+	var r dicomReport
+	elements, err := dicom.Elements(file, size, n.showValues)
+	if code := dicomCode(err); code == dicom.Empty || code == dicom.NotDICOM || err != nil && code == "" {
+		return nil, err
+	}
+	if r.Elements = elements; err != nil {
+		r.Unlisted = err.Error()
+	}
+	h, err := dicom.ReadHeader(file, size, &dicom.Options{HeaderOnly: true})
+	var img image.Image
 	if err == nil {
-		s, err = dicom.DecodeFrame(value, p, 0, nil)
+		p := &h.Pixels
+		r.Modality, r.Pixels = dicom.CodeString(h.Modality), p
+		p.Photometric = dicom.CodeString(p.Photometric) // it may be a text in the wrong place
+		first := h
+		var frames []*dicom.Header
+		if frames, err = h.Split(); len(frames) > 0 {
+			first = frames[0]
+		}
+		r.SpacingMM, r.ThicknessMM, r.TiltDegrees = &first.SpacingMM, first.ThicknessMM, first.GantryTiltDegrees
+		r.PositionMM, r.Orientation, r.Slope, r.Intercept = &first.PositionMM, &first.Orientation, first.Slope, first.Intercept
+		var decoding error
+		if img, decoding = r.sum(first, data); err == nil {
+			err = decoding
+		}
+		_, strict := dicom.ReadHeader(file, size, nil)
+		switch {
+		case strict != nil:
+			err = strict
+		case err != nil:
+		case h.Pixels.Frames > 1 && frames == nil:
+			r.Verdict = dicomVerdict{string(ingest.MultiFrame), "several frames without functional groups that say where they lie", "split the object into single slices, for example with `dcm2dcm` or `emf2sf`"}
+		case !first.HasGeometry:
+			r.Verdict = dicomVerdict{string(ingest.NoGeometry), "no valid position or orientation", "export the series again with ImagePositionPatient and ImageOrientationPatient"}
+		default:
+			r.Verdict.Code = usable
+		}
 	}
 	if err != nil {
-		fmt.Fprintf(out, "pixel data  %v\n", err)
-		return nil, nil
+		de, ok := errors.AsType[*dicom.Error](err)
+		if !ok {
+			return nil, err
+		}
+		detail := de.Detail
+		if de.Tag != "" {
+			detail = "at " + de.Tag + ": " + detail
+		}
+		if de.Err != nil {
+			detail += ": " + de.Err.Error()
+		}
+		r.Verdict = dicomVerdict{de.Code, detail, de.Remedy}
 	}
-	low, high := slices.Min(s.Pix), slices.Max(s.Pix)
-	fmt.Fprintf(out, "stored      %d…%d\n", int32(low)+s.Bias, int32(high)+s.Bias)
-	img := image.NewGray(image.Rect(0, 0, s.Columns, s.Rows))
-	for i, v := range s.Pix {
-		img.Pix[i] = uint8(255 * int(v-low) / max(1, int(high-low)))
+	if n.json {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return img, e.Encode(r)
+	}
+	r.print(out)
+	return img, nil
+}
+
+// sum decodes the first frame, sums it up and draws it.
+func (r *dicomReport) sum(h *dicom.Header, data []byte) (image.Image, error) {
+	p := h.Pixels
+	if p.Offset == 0 {
+		return nil, nil // the strict header refuses it
+	}
+	value, err := p.Value(data)
+	if err != nil {
+		return nil, err
+	}
+	s, err := dicom.DecodeSamples(value, p, 0)
+	if err != nil {
+		return nil, err
+	}
+	values := s.Float
+	if values == nil {
+		values = make([]float64, len(s.Int))
+		for i, v := range s.Int {
+			values[i] = float64(v)
+		}
+	}
+	v := valueRange{Least: slices.Min(values), Greatest: slices.Max(values)}
+	for _, x := range values {
+		v.Mean += x / float64(len(values))
+	}
+	if math.IsNaN(v.Mean) || math.IsInf(v.Mean, 0) {
+		return nil, nil // there is nothing to be summed up
+	}
+	r.Stored = &v
+	if h.Modality == "CT" {
+		a, b := v.Least*h.Slope+h.Intercept, v.Greatest*h.Slope+h.Intercept
+		r.HU = &valueRange{min(a, b), max(a, b), v.Mean*h.Slope + h.Intercept}
+	}
+	img := image.NewGray(image.Rect(0, 0, p.Columns, p.Rows))
+	for i, x := range values {
+		if v.Greatest > v.Least {
+			img.Pix[i] = uint8(255 * (x - v.Least) / (v.Greatest - v.Least))
+		}
 	}
 	return img, nil
+}
+
+func (r *dicomReport) print(out io.Writer) {
+	if r.Verdict.Code == usable {
+		fmt.Fprintln(out, "verdict     a usable CT slice")
+	} else {
+		fmt.Fprintf(out, "verdict     %s: %s\n", r.Verdict.Code, r.Verdict.Detail)
+		if r.Verdict.Remedy != "" {
+			fmt.Fprintf(out, "remedy      %s\n", r.Verdict.Remedy)
+		}
+	}
+	if p := r.Pixels; p != nil {
+		fmt.Fprintf(out, "DICOM       %s, %s\n", r.Modality, p.TransferSyntax.Name())
+		fmt.Fprintf(out, "pixels      %d x %d, %d of %d bits, signed %t, %s, frames %d\n", p.Rows, p.Columns, p.BitsStored, p.BitsAllocated, p.Signed, p.Photometric, p.Frames)
+		fmt.Fprintf(out, "spacing     %g x %g mm, slice %g mm, gantry tilt %g°\n", r.SpacingMM[0], r.SpacingMM[1], r.ThicknessMM, r.TiltDegrees)
+		fmt.Fprintf(out, "position    %v\norientation %v\nrescale     x %g %+g\n", *r.PositionMM, *r.Orientation, r.Slope, r.Intercept)
+	}
+	if v := r.Stored; v != nil {
+		fmt.Fprintf(out, "stored      %g…%g, mean %.2f\n", v.Least, v.Greatest, v.Mean)
+	}
+	if v := r.HU; v != nil {
+		fmt.Fprintf(out, "HU          %g…%g, mean %.2f\n", v.Least, v.Greatest, v.Mean)
+	}
+	fmt.Fprintf(out, "elements    %d: tag, VR, length, keyword\n", len(r.Elements))
+	for _, e := range r.Elements {
+		length, name := fmt.Sprint(e.Length), e.Keyword
+		if e.Length < 0 {
+			length = "?"
+		}
+		if e.Private {
+			name = strings.TrimSpace("private " + name)
+		}
+		line := fmt.Sprintf("%s%s %-2s %6s  %s", strings.Repeat("  ", 1+e.Depth), e.Tag, e.VR, length, name)
+		if e.Value != "" {
+			line += " = " + e.Value
+		}
+		fmt.Fprintln(out, strings.TrimRight(line, " "))
+	}
+	if r.Unlisted != "" {
+		fmt.Fprintln(out, "and then    ", r.Unlisted)
+	}
 }
 
 func isNIfTI(name string, data []byte) bool {

@@ -2,15 +2,11 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -143,28 +139,14 @@ func digestFile(name, path string) (d pixelDigest) {
 			fail(err)
 			return d
 		}
-		sum, total := digestSamples(&s)
-		d.FrameSHA256, d.FrameSum = append(d.FrameSHA256, sum), append(d.FrameSum, total)
+		digest := s.Digest()
+		d.FrameSHA256 = append(d.FrameSHA256, digest.SHA256)
+		if p.Float {
+			d.FrameSum = append(d.FrameSum, digest.Float)
+		} else {
+			d.FrameSum = append(d.FrameSum, digest.Int)
+		}
 	}
 	d.Pixels, d.Shape = "ok", []int{p.Rows, p.Columns}
 	return d
-}
-
-// digestSamples returns the SHA-256 of samples and their sum, an int64 or a float64.
-func digestSamples(s *dicom.Samples) (string, any) {
-	b := make([]byte, 0, 4*len(s.Int)+8*len(s.Float))
-	whole, total := int64(0), 0.0
-	for _, v := range s.Int {
-		b = binary.LittleEndian.AppendUint32(b, uint32(v))
-		whole += int64(v)
-	}
-	for _, v := range s.Float {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-		total += v
-	}
-	sum := sha256.Sum256(b)
-	if s.Float != nil {
-		return hex.EncodeToString(sum[:]), total
-	}
-	return hex.EncodeToString(sum[:]), whole
 }

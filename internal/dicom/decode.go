@@ -49,12 +49,10 @@ func (f *PixelFormat) decode(value []byte, frame int, buf []uint16) (volume.Slic
 		default:
 			f.lanes().convert(s.Pix, data)
 		}
-	case lossless:
-		s.Pix, err = f.decodeLossless(data, buf)
+	case lossless, nearly:
+		s.Pix, err = f.decodeImage(data, buf)
 	case runs:
 		s.Pix, err = f.decodeRuns(data, buf)
-	case nearly:
-		s.Pix, err = f.decodeNearly(data, buf)
 	default:
 		s.Pix, err = f.decodeSandboxed(data, buf)
 	}
@@ -64,39 +62,25 @@ func (f *PixelFormat) decode(value []byte, frame int, buf []uint16) (volume.Slic
 	return s, nil
 }
 
-// decodeLossless decodes one JPEG Lossless image of the format's size. The image's own size is checked before
-// anything is allocated, and an image cannot be shorter than a bit a sample.
-func (f *PixelFormat) decodeLossless(data []byte, buf []uint16) ([]uint16, error) {
-	image, err := jpegll.ReadFrame(data)
+// decodeImage decodes one JPEG Lossless or JPEG-LS image of the format's size, which is checked before anything is allocated.
+func (f *PixelFormat) decodeImage(data []byte, buf []uint16) (pix []uint16, err error) {
+	whole := func(image jpegll.Frame) ([]uint16, error) {
+		if err := f.agrees(image); err != nil {
+			return nil, err
+		}
+		pix = room(buf, f.Rows*f.Columns)
+		return pix, nil
+	}
+	if codings[f.TransferSyntax] == lossless {
+		// Such an image is not shorter than a bit a sample. A bit of JPEG-LS may stand for thousands.
+		if n := f.Rows * f.Columns; n > 8*len(data) {
+			return nil, truncated(tagPixelData, int64(len(data)), "%d bytes cannot hold %d samples", len(data), n)
+		}
+		_, err = jpegll.Decode(data, whole)
+	} else {
+		_, err = jpegls.Decode(data, func(image jpegls.Frame) ([]uint16, error) { return whole(jpegll.Frame(image)) })
+	}
 	if err != nil {
-		return nil, imageError(err)
-	}
-	if err := f.agrees(image.Rows, image.Columns, image.Components, image.Precision); err != nil {
-		return nil, err
-	}
-	n := f.Rows * f.Columns
-	if n > 8*len(data) {
-		return nil, truncated(tagPixelData, int64(len(data)), "%d bytes cannot hold %d samples", len(data), n)
-	}
-	pix := room(buf, n)
-	if _, err := jpegll.Decode(data, pix); err != nil {
-		return nil, imageError(err)
-	}
-	f.lanes().inPlace(pix)
-	return pix, nil
-}
-
-// decodeNearly is decodeLossless for JPEG-LS.
-func (f *PixelFormat) decodeNearly(data []byte, buf []uint16) ([]uint16, error) {
-	image, err := jpegls.ReadFrame(data)
-	if err != nil {
-		return nil, imageError(err)
-	}
-	if err := f.agrees(image.Rows, image.Columns, image.Components, image.Precision); err != nil {
-		return nil, err
-	}
-	pix := room(buf, f.Rows*f.Columns)
-	if _, err := jpegls.Decode(data, pix); err != nil {
 		return nil, imageError(err)
 	}
 	f.lanes().inPlace(pix)
@@ -104,18 +88,21 @@ func (f *PixelFormat) decodeNearly(data []byte, buf []uint16) ([]uint16, error) 
 }
 
 // agrees compares an image's own size with the header's.
-func (f *PixelFormat) agrees(rows, columns, components, precision int) error {
-	if rows != f.Rows || columns != f.Columns || components != 1 {
+func (f *PixelFormat) agrees(image jpegll.Frame) error {
+	if image.Rows != f.Rows || image.Columns != f.Columns || image.Components != 1 {
 		return malformed(tagPixelData, 0, "the image has %d rows x %d columns x %d components, the header says %d x %d x 1",
-			rows, columns, components, f.Rows, f.Columns)
+			image.Rows, image.Columns, image.Components, f.Rows, f.Columns)
 	}
-	if precision > f.BitsAllocated {
-		return malformed(tagPixelData, 0, "the image has %d bits a sample, the header allocates %d", precision, f.BitsAllocated)
+	if image.Precision > f.BitsAllocated {
+		return malformed(tagPixelData, 0, "the image has %d bits a sample, the header allocates %d", image.Precision, f.BitsAllocated)
 	}
 	return nil
 }
 
 func imageError(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
 	e := &Error{Code: Malformed, Tag: tagPixelData.String(), Detail: "the image cannot be decoded", Remedy: remedyCopyAgain, Err: err}
 	switch {
 	case errors.Is(err, jpegll.ErrTruncated), errors.Is(err, jpegls.ErrTruncated):

@@ -113,7 +113,7 @@ func ReadHeader(r io.ReaderAt, size int64, opts *Options) (*Header, error) {
 		return nil, err
 	}
 	if !o.HeaderOnly && h.Modality != "CT" {
-		return nil, &Error{Code: NotCT, Tag: tagModality.String(), Detail: "modality is " + code(h.Modality),
+		return nil, &Error{Code: NotCT, Tag: tagModality.String(), Detail: "modality is " + CodeString(h.Modality),
 			Remedy: "leave files of other modalities out of the study's folder"}
 	}
 	if err := s.locatePixels(&h.Pixels); err != nil {

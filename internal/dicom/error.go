@@ -70,9 +70,9 @@ func truncated(t tag, offset int64, format string, args ...any) error {
 	return &Error{Code: Truncated, Tag: place(t), Offset: offset, Detail: fmt.Sprintf(format, args...), Remedy: remedyCopyAgain}
 }
 
-// code makes a value that should be a code string (VR CS) fit to be shown: anything else might be text of
+// CodeString makes a value that should be a code string (VR CS) fit to be shown: anything else might be text of
 // the patient's in the wrong place.
-func code(value string) string {
+func CodeString(value string) string {
 	if value == "" {
 		return "absent"
 	}

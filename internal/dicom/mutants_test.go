@@ -65,7 +65,7 @@ func TestMutants(t *testing.T) {
 		name   string
 		file   []byte
 		format PixelFormat
-		frames []frameSums
+		frames []Digest
 	}
 	var all []original
 	for _, dir := range dirs {

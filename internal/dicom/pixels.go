@@ -111,7 +111,7 @@ func (f *PixelFormat) check() error {
 	}
 	switch {
 	case f.Photometric != "MONOCHROME1" && f.Photometric != "MONOCHROME2":
-		return refuse(UnsupportedPixels, tagPhotometric, "export the original slices", "photometric interpretation is %s", code(f.Photometric))
+		return refuse(UnsupportedPixels, tagPhotometric, "export the original slices", "photometric interpretation is %s", CodeString(f.Photometric))
 	case f.Float:
 		return refuse(UnsupportedPixels, tagFloatPixels, "export the original slices", "samples are floating point numbers")
 	case f.BitsAllocated != 8 && f.BitsAllocated != 16:

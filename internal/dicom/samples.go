@@ -1,7 +1,9 @@
 package dicom
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"math"
 )
 
@@ -9,6 +11,30 @@ import (
 type Samples struct {
 	Int   []int32 // of 32 unsigned bits: the same bits
 	Float []float64
+}
+
+// Digest is what a frame's values are compared by where another reader's are not at hand.
+type Digest struct {
+	SHA256 string  // in hexadecimal: of whole numbers as int32, of floating point ones as float64, little endian
+	Int    int64   // the sum of whole numbers
+	Float  float64 // the sum of floating point ones
+}
+
+// Digest hashes and sums the samples.
+func (s *Samples) Digest() Digest {
+	var d Digest
+	b := make([]byte, 0, 4*len(s.Int)+8*len(s.Float))
+	for _, v := range s.Int {
+		b = binary.LittleEndian.AppendUint32(b, uint32(v))
+		d.Int += int64(v)
+	}
+	for _, v := range s.Float {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		d.Float += v
+	}
+	sum := sha256.Sum256(b)
+	d.SHA256 = hex.EncodeToString(sum[:])
+	return d
 }
 
 // DecodeSamples decodes one frame, from 0 on, of a pixel data value with one sample a pixel: of any photometric interpretation, and of 1,

@@ -38,6 +38,8 @@ type scanner struct {
 
 	shared, each []group // of several frames
 
+	visit func(head) error // is told of the meta information's elements, where it is set
+
 	pixels head    // of the pixel data element; tag 0 when there is none
 	places *places // of its fragments, where there are several frames
 }
@@ -65,7 +67,7 @@ func getScanner(r io.ReaderAt, size int64) *scanner {
 	s.syntax, s.implicit, s.elements, s.pixels = "", false, 0, head{}
 	s.order, s.deflated = binary.LittleEndian, 0
 	s.found, s.values = s.found[:0], s.values[:0]
-	s.shared, s.each, s.places = nil, nil, nil
+	s.shared, s.each, s.places, s.visit = nil, nil, nil, nil
 	return s
 }
 
@@ -187,6 +189,11 @@ func (s *scanner) meta(off int64) (int64, error) {
 		h, err := s.head(off, false)
 		if err != nil {
 			return 0, err
+		}
+		if s.visit != nil {
+			if err := s.visit(h); err != nil {
+				return 0, err
+			}
 		}
 		if h.tag == tagTransferSyntax {
 			if h.length > 64 {

@@ -64,7 +64,7 @@ func Survey(ctx context.Context, data *source.Source, folder string, o Options) 
 			}
 		}
 		f.Syntaxes[h.Pixels.TransferSyntax.Name()]++
-		f.Modalities[orAbsent(h.Modality)]++
+		f.Modalities[dicom.CodeString(h.Modality)]++
 		f.Makers[maker(h.Manufacturer)]++
 	}
 	x, err := Build(folder, files, o)
@@ -104,17 +104,6 @@ func maker(name string) string {
 		return "United Imaging"
 	}
 	return "another"
-}
-
-// orAbsent shows a modality, which is a code of at most 16 letters (PS3.3, C.7.3.1.1.1).
-func orAbsent(modality string) string {
-	switch {
-	case modality == "":
-		return "absent"
-	case len(modality) > 16 || strings.Trim(modality, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_ 0123456789") != "":
-		return "no code"
-	}
-	return modality
 }
 
 // Counts sums counts, and returns them with the most frequent first.

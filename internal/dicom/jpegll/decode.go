@@ -6,31 +6,13 @@ import (
 	"sync"
 )
 
-// ReadFrame returns the frame header of an image without decoding it.
-func ReadFrame(data []byte) (Frame, error) {
-	d := decoderPool.Get().(*decoder)
-	defer d.release()
-	d.reset(data)
-	for {
-		marker, segment, err := d.next()
-		switch {
-		case err != nil:
-			return Frame{}, err
-		case marker == markerEOI || marker == markerSOS:
-			return Frame{}, fmt.Errorf("%w: no frame header", ErrMalformed)
-		case isFrameHeader(marker):
-			err := d.readFrame(marker, segment)
-			return d.frame, err
-		}
-	}
-}
-
-// Decode decodes one image into dst, which must have room for exactly its samples
-// ([rows, columns, components]); otherwise the error wraps ErrSize. After an error dst's contents are
-// undefined. Bytes behind the last scan are ignored, so that DICOM's padding does no harm.
+// Decode decodes one image. When its frame header is read it asks for room, once: samples are written there, [rows, columns, components],
+// and the caller keeps it. An error of room's is returned as it is; where the room is not exactly the image's the error wraps ErrSize. After
+// any other error its contents are undefined. Bytes behind the last scan are ignored, so that DICOM's padding does no harm.
 //
 // Decode may be called from several goroutines.
-func Decode(data []byte, dst []uint16) (Frame, error) {
+func Decode(data []byte, room func(Frame) ([]uint16, error)) (Frame, error) {
+	var dst []uint16
 	d := decoderPool.Get().(*decoder)
 	defer d.release()
 	d.reset(data)
@@ -42,6 +24,9 @@ func Decode(data []byte, dst []uint16) (Frame, error) {
 		switch {
 		case isFrameHeader(marker):
 			if err := d.readFrame(marker, segment); err != nil {
+				return d.frame, err
+			}
+			if dst, err = room(d.frame); err != nil {
 				return d.frame, err
 			}
 			if len(dst) != d.frame.Samples() {

@@ -10,7 +10,7 @@
 //   - Samples are [rows, columns, components], interleaved by pixel, row-major, one uint16 each whatever
 //     the precision. Prediction is modulo 2^16 as H.1.2.1 defines it.
 //   - Decode must not read outside its input, must not panic, and must not allocate by what the input
-//     claims: the caller owns the samples, and scratch memory is bounded by the length of the input and
+//     claims: the caller gives room for the samples, and scratch memory is bounded by the length of the input and
 //     one row.
 //   - Decode must never report success for an image that misses samples.
 //   - Encode must give equal bytes for equal input.

@@ -39,6 +39,11 @@ func picture(rows, columns, components, precision int) []uint16 {
 	return pix
 }
 
+// into gives room that is there, whatever the image's size.
+func into(pix []uint16) func(Frame) ([]uint16, error) {
+	return func(Frame) ([]uint16, error) { return pix, nil }
+}
+
 func TestDecodeUndoesEncode(t *testing.T) {
 	sizes := [][2]int{{1, 1}, {1, 7}, {7, 1}, {16, 16}, {33, 61}}
 	for predictor := 1; predictor <= 7; predictor++ {
@@ -53,7 +58,7 @@ func TestDecodeUndoesEncode(t *testing.T) {
 							t.Fatal(err)
 						}
 						got := make([]uint16, len(pix))
-						frame, err := Decode(file, got)
+						frame, err := Decode(file, into(got))
 						if err != nil {
 							t.Fatalf("%v %+v: %v", size, o, err)
 						}
@@ -81,7 +86,7 @@ func TestEveryDifferenceSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make([]uint16, len(pix))
-	if _, err := Decode(file, got); err != nil {
+	if _, err := Decode(file, into(got)); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got, pix) {
@@ -97,7 +102,7 @@ func TestPointTransformDropsLowBits(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := make([]uint16, len(pix))
-		if _, err := Decode(file, got); err != nil {
+		if _, err := Decode(file, into(got)); err != nil {
 			t.Fatal(err)
 		}
 		for i, v := range pix {
@@ -154,7 +159,7 @@ func TestTruncationNeverSucceeds(t *testing.T) {
 		}
 		got := make([]uint16, len(pix))
 		for n := range len(file) - 2 { // only the EOI may be missing
-			if _, err := Decode(file[:n], got); err == nil {
+			if _, err := Decode(file[:n], into(got)); err == nil {
 				t.Fatalf("%+v: %d of %d bytes decode without an error", o, n, len(file))
 			}
 		}
@@ -186,19 +191,24 @@ func TestErrorsNameTheirKind(t *testing.T) {
 		{"too many codes", edit(func(b []byte) []byte { b[dht+5] = 17; return b }), 64, ErrMalformed},
 	}
 	for _, c := range cases {
-		if _, err := Decode(c.file, make([]uint16, c.room)); !errors.Is(err, c.want) {
+		if _, err := Decode(c.file, into(make([]uint16, c.room))); !errors.Is(err, c.want) {
 			t.Errorf("%s: error %v, want %v", c.name, err, c.want)
 		}
 	}
 }
 
-func TestReadFrameNeedsNoScan(t *testing.T) {
+func TestRoomIsAskedForBeforeTheScan(t *testing.T) {
 	file, err := Encode(nil, picture(8, 9, 3, 12), 8, 9, &EncodeOptions{Precision: 12, Components: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadFrame(file[:30])
-	if want := (Frame{8, 9, 3, 12}); err != nil || got != want {
+	errNoRoom := errors.New("no room")
+	var got Frame
+	_, err = Decode(file[:30], func(f Frame) ([]uint16, error) {
+		got = f
+		return nil, errNoRoom
+	})
+	if want := (Frame{8, 9, 3, 12}); err != errNoRoom || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }
@@ -213,13 +223,13 @@ func FuzzDecode(f *testing.F) {
 	}
 	buf := make([]uint16, 1<<16)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		frame, err := ReadFrame(data)
-		if err != nil || frame.Samples() > len(buf) {
-			return
-		}
-		again, err := Decode(data, buf[:frame.Samples()])
-		if err == nil && again != frame {
-			t.Errorf("Decode says %+v, ReadFrame %+v", again, frame)
+		var asked Frame
+		frame, err := Decode(data, func(f Frame) ([]uint16, error) {
+			asked = f
+			return buf[:min(f.Samples(), len(buf))], nil
+		})
+		if err == nil && frame != asked {
+			t.Errorf("an image of %+v, room was asked for %+v", frame, asked)
 		}
 	})
 }
@@ -236,7 +246,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(2 * len(pix)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Decode(file, got); err != nil {
+				if _, err := Decode(file, into(got)); err != nil {
 					b.Fatal(err)
 				}
 			}

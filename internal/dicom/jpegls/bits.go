@@ -7,34 +7,39 @@ import (
 
 // bitReader reads the bits of a scan, the highest of a byte first. After a byte of 0xff only seven bits of the next one count, and one whose
 // highest bit is set begins a marker, which ends the scan (T.87, A.1). Behind the end it reads zeros, and counts them.
+//
+// acc holds the bits ahead from its top. n of them are certain; those below are either zero or already right, so that filling may or them
+// in again.
 type bitReader struct {
 	data  []byte
-	acc   uint64 // the bits ahead, from the highest on
-	n     int    // how many are ahead
-	ff    bool   // the byte before was 0xff
-	lacks int    // bits of acc that are not in the data
+	at    int
+	acc   uint64
+	n     int
+	ff    bool // the byte before was 0xff
+	lacks int  // bits of acc that are not in the data
 }
 
-// fill has at least 32 bits ahead.
+// fill has at least 48 bits ahead.
 func (r *bitReader) fill() {
-	for r.n <= 32 && !r.ff && len(r.data) >= 4 {
-		w := binary.BigEndian.Uint32(r.data)
-		if hasFF(w) {
-			break
+	if !r.ff && r.at <= len(r.data)-8 {
+		if w := binary.BigEndian.Uint64(r.data[r.at:]); !hasFF(w) {
+			r.acc |= w >> r.n
+			whole := (64 - r.n) >> 3
+			r.at += whole
+			r.n += 8 * whole
+			return
 		}
-		r.acc |= uint64(w) << (32 - r.n)
-		r.n += 32
-		r.data = r.data[4:]
 	}
+	r.acc = r.acc >> (64 - r.n) << (64 - r.n) // what is behind a 0xff may lie elsewhere
 	for r.n <= 48 {
-		if len(r.data) == 0 || r.ff && r.data[0] >= 0x80 {
-			r.data = nil
+		if r.at >= len(r.data) || r.ff && r.data[r.at] >= 0x80 {
+			r.at = len(r.data)
 			r.lacks += 64 - r.n
 			r.n = 64
 			return
 		}
-		b := r.data[0]
-		r.data = r.data[1:]
+		b := r.data[r.at]
+		r.at++
 		width := 8
 		if r.ff {
 			width = 7
@@ -45,10 +50,10 @@ func (r *bitReader) fill() {
 	}
 }
 
-// hasFF tells whether one of four bytes is 0xff.
-func hasFF(w uint32) bool {
+// hasFF tells whether one of eight bytes is 0xff.
+func hasFF(w uint64) bool {
 	w = ^w
-	return (w-0x01010101)&^w&0x80808080 != 0
+	return (w-0x0101010101010101)&^w&0x8080808080808080 != 0
 }
 
 // ended tells whether bits were read that are not in the data.

@@ -5,10 +5,15 @@ import (
 	"math/bits"
 )
 
-// Decode decodes an image of one component into pix, [Rows, Columns], whose length must be that of the image. Samples are 0 to
-// 2^Precision − 1.
-func Decode(data []byte, pix []uint16) (Frame, error) {
+// Decode decodes an image of one component. When its headers are read it asks for room, once: samples are written there, [Rows, Columns], 0 to
+// 2^Precision − 1 each, and the caller keeps it. An error of room's is returned as it is; the room must be exactly that of the image. After any
+// other error its contents are undefined.
+func Decode(data []byte, room func(Frame) ([]uint16, error)) (Frame, error) {
 	im, err := read(data)
+	if err != nil {
+		return im.Frame, err
+	}
+	pix, err := room(im.Frame)
 	if err != nil {
 		return im.Frame, err
 	}
@@ -39,10 +44,11 @@ func Decode(data []byte, pix []uint16) (Frame, error) {
 
 // context is what was learned where samples had one kind of neighbours (T.87, A.2.1 and A.6).
 type context struct {
-	a int // the sum of the errors' sizes
-	b int // the errors' bias
-	c int // what predictions are corrected by
-	n int // how many there were
+	a int32 // the sum of the errors' sizes
+	b int32 // the errors' bias
+	n int32 // how many there were
+	c int16 // what predictions are corrected by
+	k uint8 // of the next error's code: the least for which n·2^k is not below a
 }
 
 // runContext is the same where a run was interrupted (A.7.2).
@@ -75,116 +81,146 @@ func newDecoder(im *image) *decoder {
 	d.limit = 2 * (sample + max(8, sample))
 	first := max(2, (d.values+32)/64)
 	for i := range d.contexts {
-		d.contexts[i] = context{a: first, n: 1}
+		d.contexts[i] = context{a: int32(first), n: 1, k: uint8(bits.Len(uint(first - 1)))}
 	}
 	for i := range d.runs {
 		d.runs[i] = runContext{a: first, n: 1}
 	}
-	d.class = make([]int8, 2*im.maximum+1)
-	for i := range d.class {
-		v := i - im.maximum
-		size := max(v, -v)
-		var class int8
-		switch {
-		case size <= im.near:
-		case size < im.t1:
-			class = 1
-		case size < im.t2:
-			class = 2
-		case size < im.t3:
-			class = 3
-		default:
-			class = 4
-		}
-		if v < 0 {
-			class = -class
-		}
-		d.class[i] = class
-	}
+	d.classify(im)
 	return d
 }
 
+// classify fills in the classes of differences (A.3.3).
+func (d *decoder) classify(im *image) {
+	d.class = make([]int8, 2*im.maximum+1)
+	zero := im.maximum
+	ends := [...]int{im.near + 1, im.t1, im.t2, im.t3, im.maximum + 1}
+	for i, from := range ends[:4] {
+		for size := from; size < ends[i+1]; size++ {
+			d.class[zero+size], d.class[zero-size] = int8(i+1), -int8(i+1)
+		}
+	}
+}
+
 // row decodes a row from its second element on.
+//
+// Each sample waits for the one before it, so that everything else stands aside: what the row above says of the neighbours, the parameter of
+// the context's code, which learn leaves there, and the bits, which are in variables of this function's own. Signs are taken by masks, since
+// nothing foretells them.
 func (d *decoder) row(row, above []int32) error {
 	class, zero := d.class, d.maximum
 	above = above[:len(row)]
+	near, step, maximum, reset := d.near, d.step, d.maximum, int32(d.reset)
+	most := d.limit - d.quantised - 1
+	span := d.values * d.step
+	contexts := &d.contexts
+	acc, n := d.bits.acc, d.bits.n
+	left, before, up := int(row[0]), int(above[0]), int(above[1])
+	sloped := int(class[zero+up-before]) // of the two samples above
 	for x := 1; x < len(row)-1; {
-		left, up, before, after := int(row[x-1]), int(above[x]), int(above[x-1]), int(above[x+1])
-		q := int(class[zero+after-up])*81 + int(class[zero+up-before])*9 + int(class[zero+before-left])
+		after := int(above[x+1])
+		next := int(class[zero+after-up])
+		q := next*81 + sloped*9 + int(class[zero+before-left])
 		if q == 0 {
-			n, interrupted, err := d.runOf(len(row) - 1 - x)
+			d.bits.acc, d.bits.n = acc, n
+			run, interrupted, err := d.runOf(len(row) - 1 - x)
 			if err != nil {
 				return err
 			}
-			for i := range row[x : x+n] {
+			for i := range row[x : x+run] {
 				row[x+i] = int32(left)
 			}
-			if x += n; interrupted {
+			if x += run; interrupted {
 				if row[x], err = d.interruption(left, int(above[x])); err != nil {
 					return err
 				}
 				x++
 			}
+			acc, n = d.bits.acc, d.bits.n
+			if x < len(row) {
+				left, before, up = int(row[x-1]), int(above[x-1]), int(above[x])
+				sloped = int(class[zero+up-before])
+			}
 			continue
 		}
-		sign := 1
-		if q < 0 {
-			sign, q = -1, -q
+		sign := q >> 63
+		c := &contexts[(q^sign)-sign]
+		predicted := min(max(median(left, up, before)+((int(c.c)^sign)-sign), 0), maximum)
+		k := int(c.k)
+		if n < 32 {
+			d.bits.acc, d.bits.n = acc, n
+			d.bits.fill()
+			acc, n = d.bits.acc, d.bits.n
 		}
-		c := &d.contexts[q]
-		predicted := min(max(median(left, up, before)+sign*c.c, 0), d.maximum)
-		k := 0
-		for c.n<<k < c.a {
-			k++
+		var v int
+		if z := bits.LeadingZeros64(acc); z < most && z+1+k <= n {
+			// Neither shift reaches 64: at most 47 zeros precede a code, and 17 bits follow it.
+			acc <<= uint(z+1) & 63
+			v = z<<(uint(k)&63) | int(acc>>1>>(uint(63-k)&63))
+			acc <<= uint(k) & 63
+			n -= z + 1 + k
+		} else {
+			d.bits.acc, d.bits.n = acc, n
+			if v = d.code(k, d.limit); v > 2*d.values {
+				return d.wrong()
+			}
+			acc, n = d.bits.acc, d.bits.n
 		}
-		v := d.code(k, d.limit)
-		if v > 2*d.values {
-			return d.wrong()
+		e := v>>1 ^ -(v & 1)
+		if k == 0 && near == 0 && 2*c.b <= -c.n {
+			e = ^e
 		}
-		e := v >> 1
-		if v&1 != 0 {
-			e = -e - 1
+		c.learn(int32(e), int32(step), reset)
+		e = (e ^ sign) - sign
+		if near != 0 {
+			e *= step
 		}
-		if k == 0 && d.near == 0 && 2*c.b <= -c.n {
-			e = -e - 1
+		s := predicted + e
+		if s < -near {
+			s += span
+		} else if s > maximum+near {
+			s -= span
 		}
-		c.learn(e, d.step, d.reset)
-		row[x] = d.restored(predicted + sign*e*d.step)
+		left = min(max(s, 0), maximum)
+		row[x] = int32(left)
+		before, up, sloped = up, after, next
 		x++
 	}
+	d.bits.acc, d.bits.n = acc, n
 	return nil
 }
 
-// median predicts a sample by its neighbours (A.4.1).
+// median predicts a sample by its neighbours (A.4.1): the middle one of both, and of what a plane through all three would have.
 func median(left, up, before int) int {
-	low, high := min(left, up), max(left, up)
-	switch {
-	case before >= high:
-		return low
-	case before <= low:
-		return high
-	}
-	return left + up - before
+	less := (left - up) & ((left - up) >> 63) // 0, or how far left is below up
+	low, high := up+less, left-less
+	below := left + up - before - high
+	mid := below&(below>>63) + high - low
+	return mid&^(mid>>63) + low
 }
 
 // learn updates a context (A.6).
-func (c *context) learn(e, step, reset int) {
-	c.b += e * step
-	c.a += max(e, -e)
-	if c.n == reset {
-		c.a >>= 1
-		c.b >>= 1
-		c.n >>= 1
+func (c *context) learn(e, step, reset int32) {
+	minus := e >> 31
+	a, b, n := c.a+(e^minus-minus), c.b+e*step, c.n
+	if n == reset {
+		a >>= 1
+		b >>= 1
+		n >>= 1
 	}
-	c.n++
-	switch {
-	case c.b <= -c.n:
-		c.b = max(c.b+c.n, 1-c.n)
-		c.c = max(c.c-1, -128)
-	case c.b > 0:
-		c.b = min(c.b-c.n, 0)
-		c.c = min(c.c+1, 127)
+	n++
+	// Masks and bounds, since nothing foretells the bias: it stays above -n and at most 0, or else the correction moves.
+	low, high := (b+n-1)>>31, -b>>31 // all ones if b <= -n, if b > 0
+	c.b = min(max(b+n&low-n&high, 1-n), 0)
+	c.c = int16(min(max(int32(c.c)+low-high, -128), 127))
+	k := c.k
+	for n<<(k&31) < a {
+		k++
 	}
+	for k > 0 && n<<((k-1)&31) >= a {
+		k--
+	}
+	c.a, c.n, c.k = a, n, k
 }
 
 // restored brings a sample back into its range (A.4.4).

@@ -4,7 +4,7 @@
 // It is our own because no Go module decodes the format right, and a sandboxed codec ran for forty seconds on mutants of 56 bytes.
 //
 // Invariants:
-//   - Decode must not read outside its input, must not panic, and must not allocate by what the input claims: the caller owns the samples,
+//   - Decode must not read outside its input, must not panic, and must not allocate by what the input claims: the caller gives room for the samples,
 //     and scratch memory is bounded by the sample's precision and two rows.
 //   - Decode must take time in proportion to the samples, whatever the input.
 //   - Decode must never report success for an image that misses a bit of its samples.
@@ -57,12 +57,6 @@ const (
 	markerEOI = 0xd9
 	markerSOS = 0xda
 )
-
-// ReadFrame reads the frame header.
-func ReadFrame(data []byte) (Frame, error) {
-	im, err := read(data)
-	return im.Frame, err
-}
 
 // read reads the segments up to the scan.
 func read(data []byte) (im image, err error) {

@@ -33,6 +33,23 @@ func examples(t testing.TB) (all []example) {
 	return all
 }
 
+// into gives room that is there, whatever the image's size.
+func into(pix []uint16) func(Frame) ([]uint16, error) {
+	return func(Frame) ([]uint16, error) { return pix, nil }
+}
+
+var errTooLarge = errors.New("too large for the test")
+
+// upTo gives as much of the room as the image needs, if it is enough.
+func upTo(pix []uint16) func(Frame) ([]uint16, error) {
+	return func(f Frame) ([]uint16, error) {
+		if f.Rows*f.Columns > len(pix) {
+			return nil, errTooLarge
+		}
+		return pix[:f.Rows*f.Columns], nil
+	}
+}
+
 func TestSamplesEqualCharLSs(t *testing.T) {
 	all := examples(t)
 	if len(all) < 100 {
@@ -40,7 +57,7 @@ func TestSamplesEqualCharLSs(t *testing.T) {
 	}
 	for _, e := range all {
 		pix := make([]uint16, e.Rows*e.Columns)
-		f, err := Decode(e.Image, pix)
+		f, err := Decode(e.Image, into(pix))
 		if want := (Frame{e.Rows, e.Columns, 1, e.Bits}); err != nil || f != want {
 			t.Errorf("%s: %+v, %v", e.Name, f, err)
 			continue
@@ -63,7 +80,7 @@ func TestTruncationNeverSucceeds(t *testing.T) {
 			end-- // zeros may be padding
 		}
 		for n := range end - 1 {
-			if _, err := Decode(e.Image[:n], pix); !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrMalformed) {
+			if _, err := Decode(e.Image[:n], into(pix)); !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrMalformed) {
 				t.Fatalf("%s: %d of %d bytes: %v", e.Name, n, len(e.Image), err)
 			}
 		}
@@ -73,7 +90,7 @@ func TestTruncationNeverSucceeds(t *testing.T) {
 func TestErrorsNameTheirKind(t *testing.T) {
 	good := examples(t)[0].Image
 	pix := make([]uint16, examples(t)[0].Rows*examples(t)[0].Columns)
-	if _, err := Decode(good, pix); err != nil {
+	if _, err := Decode(good, into(pix)); err != nil {
 		t.Fatal(err)
 	}
 	edit := func(at int, b byte) []byte {
@@ -111,11 +128,11 @@ func TestErrorsNameTheirKind(t *testing.T) {
 		{"a segment beyond the end", insert("\xff\xfe\xff\xff"), ErrTruncated},
 		{"a comment, and fill bytes", insert("\xff\xff\xff\xfe\x00\x03x"), nil},
 	} {
-		if _, err := Decode(c.data, pix); !errors.Is(err, c.kind) {
+		if _, err := Decode(c.data, into(pix)); !errors.Is(err, c.kind) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.kind)
 		}
 	}
-	if _, err := Decode(good, pix[1:]); err == nil {
+	if _, err := Decode(good, into(pix[1:])); err == nil {
 		t.Error("decoded into too little room")
 	}
 }
@@ -130,11 +147,7 @@ func TestMutantsEnd(t *testing.T) {
 		for range 1 + r.Intn(6) {
 			b[r.Intn(len(b))] = byte(r.Intn(256))
 		}
-		f, err := ReadFrame(b)
-		if err != nil || f.Rows*f.Columns > len(pix) {
-			continue
-		}
-		if _, err = Decode(b, pix[:f.Rows*f.Columns]); err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrUnsupported) {
+		if _, err := Decode(b, upTo(pix)); err != nil && !errors.Is(err, errTooLarge) && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%s: %v", e.Name, err)
 		}
 	}
@@ -145,13 +158,33 @@ func FuzzDecode(f *testing.F) {
 		f.Add(e.Image)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		im, err := ReadFrame(b)
-		if err != nil || im.Rows*im.Columns > 1<<16 {
-			return
-		}
-		_, err = Decode(b, make([]uint16, im.Rows*im.Columns))
-		if err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrUnsupported) {
+		_, err := Decode(b, upTo(make([]uint16, 1<<16)))
+		if err != nil && !errors.Is(err, errTooLarge) && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrUnsupported) {
 			t.Error(err)
 		}
 	})
+}
+
+// BenchmarkDecode decodes the image in the file that CSPINE_JPEGLS names, or the largest of the examples.
+func BenchmarkDecode(b *testing.B) {
+	var data []byte
+	for _, e := range examples(b) {
+		if len(e.Image) > len(data) {
+			data = e.Image
+		}
+	}
+	if name := os.Getenv("CSPINE_JPEGLS"); name != "" {
+		var err error
+		if data, err = os.ReadFile(name); err != nil {
+			b.Fatal(err)
+		}
+	}
+	pix := make([]uint16, 1<<20)
+	for b.Loop() {
+		f, err := Decode(data, upTo(pix))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(int64(2 * f.Rows * f.Columns))
+	}
 }
