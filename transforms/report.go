@@ -15,6 +15,7 @@ import (
 	"github.com/cspine/cspine/internal/dicom"
 	"github.com/cspine/cspine/internal/nifti"
 	"github.com/cspine/cspine/internal/npy"
+	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 )
@@ -48,6 +49,7 @@ type Report struct {
 	Store *artifacts.Store
 
 	earlier *Earlier
+	names   *pseudonym.Key
 	plan    bool
 	verify  float64
 	step    string
@@ -82,7 +84,11 @@ func (s Site) Run(ctx context.Context, step, subject string, pending *bool, emit
 	if err != nil {
 		return false, err
 	}
-	r := &Report{Store: store, earlier: before, plan: s.Plan, verify: s.Verify, step: step, subject: subject}
+	names, err := s.Pseudonyms()
+	if err != nil {
+		return false, err
+	}
+	r := &Report{Store: store, earlier: before, names: names, plan: s.Plan, verify: s.Verify, step: step, subject: subject}
 	if s.Plan {
 		emit = func(artifacts.Row) {} // who plans observes
 	}
@@ -136,6 +142,9 @@ func (r *Report) run(ctx context.Context, emit func(artifacts.Row), do func(*Rep
 		r.Row(artifacts.Row{Verdict: Skipped, Reason: string(skip.Code), Detail: skip.Detail})
 	default:
 		reason := Classify(err)
+		if r.names != nil {
+			reason = Nameless(err)
+		}
 		r.Row(artifacts.Row{Verdict: Refused, Reason: string(reason.Code), Detail: reason.String()[len(reason.Code)+2:], Remedy: reason.Remedy})
 	}
 	return false, nil
@@ -167,7 +176,8 @@ func (r *Report) Once(ctx context.Context, given, gave any, do func() error) err
 	if err != nil {
 		return err
 	}
-	key := digest.String()
+	// Under pseudonyms it is a keyed hash: names, sizes and dates of files could be guessed, and what was done without this key does not count.
+	key := r.names.Digest(digest.String())
 	if r.verify == 0 {
 		rows, ok, err := r.earlier.again(ctx, key, gave)
 		if err != nil {
@@ -362,6 +372,25 @@ func Classify(err error) refusal.Reason {
 		return refusal.Reason{Code: CodeChanged, Detail: err.Error(), Remedy: "the data set changed during the run; run again when it is at rest"}
 	}
 	return refusal.Reason{Code: CodeFailed, Detail: err.Error(), Remedy: "see the detail; run again once mended, all other work is kept"}
+}
+
+// Nameless turns any error into a reason that names no file or folder: files are counted, and of the text stays what comes from packages that
+// promise to quote nothing.
+func Nameless(err error) refusal.Reason {
+	reason := Classify(err)
+	var refused *refusal.Error
+	var de *dicom.Error
+	var ne *nifti.Error
+	switch {
+	case errors.As(err, &refused) && (refused.Err == nil || refused.Code == CodeArtifact):
+	case errors.As(err, &de):
+		reason.Detail = de.Error()
+	case errors.As(err, &ne):
+		reason.Detail = ne.Error()
+	default:
+		reason.Detail = "the detail may name files: a run without --pseudonymize tells it"
+	}
+	return reason.Nameless()
 }
 
 var observers struct {

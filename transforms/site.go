@@ -17,10 +17,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/perprocess"
+	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/internal/source"
 )
 
@@ -39,6 +41,10 @@ type Site struct {
 	Verify float64
 	// From is a store that is read for what Store misses, and never written; "" is none.
 	From string `json:",omitempty"`
+	// KeyFile has the key of the pseudonyms by which this run names studies, on every machine that works for it, and KeyID tells which key
+	// that is. The key itself must not travel. "" names studies as they are.
+	KeyFile string `json:",omitempty"`
+	KeyID   string `json:",omitempty"`
 }
 
 // Open returns this process's connections to both places.
@@ -49,6 +55,34 @@ func (s Site) Open(ctx context.Context) (*source.Source, *artifacts.Store, error
 	}
 	store, err := s.OpenStore(ctx)
 	return data, store, err
+}
+
+var keys perprocess.Shared[*pseudonym.Key]
+
+// Pseudonyms returns the key by which the run names studies; nil, which replaces nothing, if it names them as they are.
+func (s Site) Pseudonyms() (*pseudonym.Key, error) {
+	if s.KeyFile == "" {
+		return nil, nil
+	}
+	return keys.Get(s.KeyFile+"\n"+s.KeyID, func() (*pseudonym.Key, error) {
+		key, err := pseudonym.Read(s.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		if key.ID() != s.KeyID {
+			return nil, fmt.Errorf("the key file %s of this machine is not the one that the run was started with", s.KeyFile)
+		}
+		return key, nil
+	})
+}
+
+// Unnamed returns an error about the data set as a whole, under pseudonyms without the name of the file or folder that it may speak of.
+func (s Site) Unnamed(err error) error {
+	var at *fs.PathError
+	if s.KeyFile != "" && errors.As(err, &at) {
+		return fmt.Errorf("a file or folder of the data set can't be listed: %w", at.Err)
+	}
+	return err
 }
 
 var stores perprocess.Shared[*artifacts.Store]

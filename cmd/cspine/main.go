@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	_ "github.com/cspine/cspine/artifacts/cloud" // s3://, gs://, azblob://
+	"github.com/cspine/cspine/internal/refusal"
 )
 
 // The exit codes of every command.
@@ -56,7 +57,18 @@ func main() {
 		beam.Init() // does not return
 	}
 	limitMemory()
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(guarded(os.Stderr, func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
+}
+
+// guarded keeps a panic's text from the terminal: it may quote what was read. Its place is told.
+func guarded(stderr io.Writer, work func() int) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintln(stderr, "cspine:", refusal.Recovered(p))
+			code = exitFailed
+		}
+	}()
+	return work()
 }
 
 // limitMemory keeps the garbage collector from letting the heap grow to twice what is in use, which for
@@ -64,7 +76,7 @@ func main() {
 // memory is not in the heap. GOGC and GOMEMLIMIT overrule it.
 func limitMemory() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(60)
+		debug.SetGCPercent(40)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(1 << 30)

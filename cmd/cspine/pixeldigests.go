@@ -117,7 +117,10 @@ func digestFile(name, path string) (d pixelDigest) {
 		return d
 	}
 	p := h.Pixels
-	d.Read, d.TransferSyntax, d.Modality = "ok", string(p.TransferSyntax), h.Modality
+	d.Read, d.TransferSyntax = "ok", string(p.TransferSyntax)
+	if h.Modality != "" {
+		d.Modality = dicom.CodeString(h.Modality)
+	}
 	if p.Offset == 0 {
 		d.Pixels = "none"
 		return d

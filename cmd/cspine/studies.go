@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/pipelines"
@@ -24,6 +25,8 @@ import (
 type studyFlags struct {
 	data, store, from, segmenter, engine, precision, name, runner, config, pictures string
 
+	keyFile   string
+	names     *pseudonym.Key // what that holds; check reads it
 	keepCrops string
 	keep      crop.Keep // what that says; check reads it
 	labels    string
@@ -62,6 +65,7 @@ func (p *studyFlags) addInputs(c *cobra.Command, run string) {
 	f.StringVar(&p.name, "run", "", run)
 	f.StringVar(&p.config, "config", "", "parameters, as TOML (see docs/operations.md)")
 	f.StringVar(&p.keepCrops, "keep-crops", "", "keep the last run's crop of a vertebra while its new mask agrees with the crop's own: dice=0.99,box=1mm (default: while it is equal)")
+	f.StringVar(&p.keyFile, "pseudonymize", "", "name studies by pseudonyms that this key file makes, in all that is for others (see docs/operations.md, Privacy)")
 	f.StringSliceVar(&p.only, "study", nil, "only these studies (folder names)")
 	f.BoolVar(&p.json, "json", false, "write the summary as JSON, no progress")
 }
@@ -113,6 +117,12 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 			return usage("--keep-crops %w", err)
 		}
 	}
+	if p.keyFile != "" {
+		var err error
+		if p.names, err = pseudonym.Read(p.keyFile); err != nil {
+			return usage("--pseudonymize: %w", err)
+		}
+	}
 	if !slices.Contains(pipelines.Runners, p.runner) {
 		return usage("--runner %q is not one of %v", p.runner, pipelines.Runners)
 	}
@@ -125,6 +135,9 @@ func (p *studyFlags) open(ctx context.Context) (site transforms.Site, store *art
 	if p.from != "" {
 		site.From = absolute(p.from)
 	}
+	if p.names != nil {
+		site.KeyFile, site.KeyID = absolute(p.keyFile), p.names.ID()
+	}
 	data, store, err := site.Open(ctx)
 	if err != nil {
 		return site, nil, err
@@ -132,7 +145,7 @@ func (p *studyFlags) open(ctx context.Context) (site transforms.Site, store *art
 	p.sayTrouble(store)
 	all, err := ingest.Studies(ctx, data)
 	if err != nil {
-		return site, nil, err
+		return site, nil, site.Unnamed(err)
 	}
 	site.Studies = len(ingest.Select(all, p.only))
 	if site.Studies == 0 {

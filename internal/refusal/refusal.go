@@ -2,7 +2,8 @@
 //
 // A refusal is data, not an accident: it must name a stable reason code that a script can match, the
 // step and files concerned, and a remedy that a person can act on. Its texts must never hold a
-// patient's data: no names, no ids, no free text from a DICOM file. Paths are those of the data set.
+// patient's data: no names, no ids, no free text from a DICOM file. Paths are those of the data set; they stand in Files alone, from
+// where Nameless takes them out.
 package refusal
 
 import (
@@ -38,6 +39,18 @@ func (r Reason) String() string {
 		s += fmt.Sprintf(" and %d more", more)
 	}
 	return s + ")"
+}
+
+// Nameless returns the reason with its files counted, not named.
+func (r Reason) Nameless() Reason {
+	switch n := len(r.Files); {
+	case n == 1:
+		r.Detail += " (1 file)"
+	case n > 1:
+		r.Detail += fmt.Sprintf(" (%d files)", n)
+	}
+	r.Files = nil
+	return r
 }
 
 // Error is a refusal travelling as an error.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/dicom"
+	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/transforms"
@@ -40,7 +41,7 @@ func (f *ListFn) ProcessElement(ctx context.Context, _ []byte, emit func(transfo
 	}
 	folders, err := Studies(ctx, data)
 	if err != nil {
-		return err
+		return f.Unnamed(err)
 	}
 	for _, folder := range Select(folders, f.Only) {
 		emit(transforms.Study{Folder: folder})
@@ -105,20 +106,32 @@ type IndexFn struct {
 	Options Options
 }
 
-// ProcessElement emits the study with its index.
+// ProcessElement emits the study with its index. From here on a run under pseudonyms knows the study by them alone: its real names stand in the index.
 func (f *IndexFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
 	data, err := source.Shared(ctx, f.Data)
 	if err != nil {
 		return err
 	}
+	names, err := f.Pseudonyms()
+	if err != nil {
+		return err
+	}
+	folder := study.Folder
+	if names != nil {
+		study.Folder = alias(names, f.Data, folder)
+	}
 	ok, err := f.Run(ctx, "index", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
-		objects, _, err := listing(ctx, data, study.Folder)
+		objects, _, err := listing(ctx, data, folder)
 		if err != nil {
 			return err
 		}
-		recipe := f.recipe(study.Folder, objects)
+		recipe := f.recipe(folder, objects)
+		if names != nil {
+			// The manifest has the recipe's digest, from which nobody must be able to guess the names in it. Equal indexes are one artifact all the same.
+			recipe.Params = append(recipe.Params, artifacts.Param{Name: "pseudonyms", Value: names.ID()})
+		}
 		err = r.Once(ctx, recipe.Digest(), &study, func() error {
-			return f.index(ctx, r, data, &study, recipe, objects)
+			return f.index(ctx, r, data, &study, folder, names, recipe, objects)
 		})
 		r.Rename(study.Name())
 		return err
@@ -129,14 +142,24 @@ func (f *IndexFn) ProcessElement(ctx context.Context, study transforms.Study, em
 	return err
 }
 
+// alias is what a study's folder is called under pseudonyms: as if the data set's folders had them for names.
+func alias(names *pseudonym.Key, data, folder string) string {
+	if folder == "" { // the data set is the study's folder
+		location, _, _ := strings.Cut(data, "?")
+		return names.UID(path.Base(location))
+	}
+	return path.Join(path.Dir(folder), names.UID(path.Base(folder)))
+}
+
 // index makes or finds a study's index.
-func (f *IndexFn) index(ctx context.Context, r *transforms.Report, data *source.Source, study *transforms.Study, recipe artifacts.Recipe, objects []source.Object) error {
+func (f *IndexFn) index(ctx context.Context, r *transforms.Report, data *source.Source, study *transforms.Study, folder string, names *pseudonym.Key,
+	recipe artifacts.Recipe, objects []source.Object) error {
 	res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-		files, err := headers(ctx, data, study.Folder, objects)
+		files, err := headers(ctx, data, folder, objects)
 		if err != nil {
 			return artifacts.Content{}, err
 		}
-		x, err := Build(study.Folder, files, f.Options)
+		x, err := Build(folder, files, f.Options)
 		if err != nil {
 			return artifacts.Content{}, err
 		}
@@ -144,7 +167,7 @@ func (f *IndexFn) index(ctx context.Context, r *transforms.Report, data *source.
 		if err != nil {
 			return artifacts.Content{}, err
 		}
-		note, err := json.Marshal(summary{x.StudyUID, x.warnings()})
+		note, err := json.Marshal(summary{names.UID(x.StudyUID), x.warnings(names != nil)})
 		return artifacts.Content{Data: content, Note: note}, err
 	})
 	if err != nil {
@@ -167,9 +190,12 @@ type summary struct {
 	Warnings string `json:"warnings,omitempty"`
 }
 
-func (x *Index) warnings() string {
+func (x *Index) warnings(nameless bool) string {
 	lines := make([]string, len(x.Warnings))
 	for i, w := range x.Warnings {
+		if nameless {
+			w = w.Nameless()
+		}
 		lines[i] = w.String()
 	}
 	return strings.Join(lines, "; ")
@@ -234,7 +260,13 @@ func headers(ctx context.Context, data *source.Source, folder string, objects []
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(headersAtOnce)
 	for i, o := range objects {
-		g.Go(func() error {
+		g.Go(func() (err error) {
+			// A panic must not take the process with it, nor its text, which may quote the file, to the terminal.
+			defer func() {
+				if p := recover(); p != nil {
+					err = refusal.Recovered(p).About(o.Key)
+				}
+			}()
 			there := o
 			there.Key = path.Join(folder, o.Key)
 			h, err := dicom.ReadHeader(data.ReaderAt(ctx, there), o.Size, nil)

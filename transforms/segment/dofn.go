@@ -218,7 +218,7 @@ func (f *LabelsFn) ProcessElement(ctx context.Context, study transforms.Study, e
 		return err
 	}
 	ok, err := f.Run(ctx, "segment", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
-		file, err := findLabels(ctx, data, study)
+		file, err := f.find(ctx, r, data, study)
 		if err != nil {
 			return err
 		}
@@ -254,7 +254,11 @@ func (f *LabelsFn) mask(ctx context.Context, r *transforms.Report, data *source.
 	if err != nil {
 		return err
 	}
-	study.Mask, study.Segmenter = res.Output.Digest.String(), identity(file).String()
+	names, err := f.Pseudonyms()
+	if err != nil {
+		return err
+	}
+	study.Mask, study.Segmenter = res.Output.Digest.String(), names.Digest(identity(file).String())
 	return warnOfGaps(r, res)
 }
 
@@ -324,6 +328,23 @@ func identity(file source.Object) artifacts.Digest {
 		panic(err) // strings and an integer always marshal
 	}
 	return d
+}
+
+// find looks for a study's label file. Under pseudonyms its real names are those that the index has.
+func (f *LabelsFn) find(ctx context.Context, r *transforms.Report, data *source.Source, study transforms.Study) (source.Object, error) {
+	if f.KeyFile == "" {
+		return findLabels(ctx, data, study)
+	}
+	index, err := ingest.Read(ctx, r, study.Index)
+	if err != nil {
+		return source.Object{}, err
+	}
+	file, err := findLabels(ctx, data, transforms.Study{UID: index.StudyUID, Folder: index.Folder})
+	var none *transforms.Skip
+	if errors.As(err, &none) {
+		none.Detail = "the study has no file in segmentations"
+	}
+	return file, err
 }
 
 // findLabels looks for a study's label file, by its UID and by its folder's name.

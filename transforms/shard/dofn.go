@@ -16,6 +16,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/internal/volume"
@@ -78,6 +79,11 @@ func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transf
 		if err != nil {
 			return entry{}, transforms.Fatal(err)
 		}
+		names, err := f.Pseudonyms()
+		if err != nil {
+			return entry{}, transforms.Fatal(err)
+		}
+		labels = underPseudonyms(names, labels)
 		layout := f.Layout
 		layout.fill()
 		rows := make([]Sample, 0, len(samples))
@@ -214,6 +220,18 @@ func readLabels(ctx context.Context, data *source.Source) (map[string]Labels, er
 		return nil, fmt.Errorf("%s: %w", LabelsKey, err)
 	}
 	return labels, nil
+}
+
+// underPseudonyms gives labels the names that their studies have in this run.
+func underPseudonyms(names *pseudonym.Key, labels map[string]Labels) map[string]Labels {
+	if names == nil {
+		return labels
+	}
+	renamed := make(map[string]Labels, len(labels))
+	for uid, l := range labels {
+		renamed[names.UID(uid)] = l
+	}
+	return renamed
 }
 
 // cropShape is the shape of the tensors this data set is made of; see package crop.

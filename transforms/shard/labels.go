@@ -57,7 +57,7 @@ func ReadLabels(r io.Reader) (map[string]Labels, error) {
 			return nil, fmt.Errorf("shard: labels: line %d: no StudyInstanceUID", line)
 		}
 		if _, twice := all[uid]; twice {
-			return nil, fmt.Errorf("shard: labels: line %d: study %s was given before", line, uid)
+			return nil, fmt.Errorf("shard: labels: line %d: its study was given before", line)
 		}
 		var l Labels
 		for i, to := range append([]**int{&l.Patient}, pointers(&l.Levels)...) {
