@@ -208,7 +208,7 @@ func TestRoomIsAskedForBeforeTheScan(t *testing.T) {
 		got = f
 		return nil, errNoRoom
 	})
-	if want := (Frame{8, 9, 3, 12}); err != errNoRoom || got != want {
+	if want := (Frame{8, 9, 3, 12}); !errors.Is(err, errNoRoom) || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }
