@@ -73,13 +73,16 @@ func guarded(stderr io.Writer, work func() int) (code int) {
 
 // limitMemory keeps the garbage collector from letting the heap grow to twice what is in use, which for
 // shards, and for the elements of thousands of studies, is hundreds of megabytes. Tensors in flight need less than the limit; a network's own
-// memory is not in the heap. GOGC and GOMEMLIMIT overrule it.
-func limitMemory() {
+// memory is not in the heap.
+func limitMemory() { collect(40, 1<<30) }
+
+// collect sets how far the heap may grow beyond what is in use, in percent, and the garbage collector's limit. GOGC and GOMEMLIMIT overrule it.
+func collect(percent int, limit int64) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40)
+		debug.SetGCPercent(percent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(1 << 30)
+		debug.SetMemoryLimit(limit)
 	}
 }
 

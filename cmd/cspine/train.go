@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,12 +151,7 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 	if t.logs != "" {
 		opts.Logs = absolute(t.logs)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(math.MaxInt64) // a training's buffers are large, and are used again
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(100)
-	}
+	collect(100, math.MaxInt64) // a training's buffers are large, and are used again
 	if err := t.train(ctx, c.ErrOrStderr(), opts, loop.Epochs); err != nil {
 		return err
 	}

@@ -41,6 +41,12 @@ const (
 	NoUID             refusal.Code = "no_study_uid" // refused where the folder's name can't stand for it
 )
 
+// Remedies that others who judge a file give, too.
+const (
+	ExportWithGeometry = "export the series again with ImagePositionPatient and ImageOrientationPatient"
+	SplitFrames        = "split the objects into single slices, for example with `dcm2dcm` or `emf2sf`"
+)
+
 // File is one file of a study's folder, or one frame of it: its header, or why there is none.
 type File struct {
 	Object source.Object // the key is relative to the study's folder
@@ -265,14 +271,14 @@ func (x *Index) describe(series []File, opts *Options) ([]frame, error) {
 		return nil, refusal.New(Empty, "point --data at the folder that holds the studies' folders", "only localizers")
 	}
 	if bad := where(series, func(f File) bool { return !f.Header.HasGeometry }); len(bad) > 0 {
-		return nil, refusal.New(NoGeometry, "export the series again with ImagePositionPatient and ImageOrientationPatient",
+		return nil, refusal.New(NoGeometry, ExportWithGeometry,
 			"%d of %d slices lack a valid position or orientation", len(bad), len(series)).About(bad...)
 	}
 	if err := x.identify(series); err != nil {
 		return nil, err
 	}
 	if bad := where(series, func(f File) bool { return f.Header.Pixels.Frames > 1 }); len(bad) > 0 {
-		return nil, refusal.New(MultiFrame, "split the objects into single slices, for example with `dcm2dcm` or `emf2sf`",
+		return nil, refusal.New(MultiFrame, SplitFrames,
 			"%d of %d files hold several frames", len(bad), len(series)).About(bad...)
 	}
 	frames := x.turn(series, opts)
