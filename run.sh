@@ -5,6 +5,7 @@
 #   ./run.sh test             all tests
 #   ./run.sh setup            only fetch and build what the other two need
 #   ./run.sh setup xla-cuda   fetch XLA's plugin for NVIDIA GPUs (about 2 GB); xla-cpu: for processors, to test with
+#   ./run.sh setup flink      fetch Flink and Beam's job server for it (400 MB; needs Java and Maven)
 #   ./run.sh <command> …      cspine <command> …, built when its sources changed
 #
 # Everything that is fetched or built goes into .native and .build of this checkout. Once set up, nothing
@@ -45,6 +46,11 @@ setup_native() {
 # XLA trains on GPUs; tests run it on the processor.
 setup_xla() {
 	bash "$here/native/setup-xla.sh" "$1" "$native/xla-$1"
+}
+
+# Flink is for runs past one machine.
+setup_flink() {
+	bash "$here/deploy/flink/setup.sh" "$native/flink"
 }
 
 # Python is only used by tests, to read shards with other people's readers.
@@ -121,13 +127,14 @@ setup)
 	case ${2-} in
 	"") build_cspine; setup_native; setup_python ;;
 	xla-cpu | xla-cuda) setup_xla "${2#xla-}" ;;
-	*) die "setup ${2}: there are xla-cpu and xla-cuda" ;;
+	flink) build_cspine; setup_flink ;;
+	*) die "setup ${2}: there are xla-cpu, xla-cuda and flink" ;;
 	esac
 	;;
--h | --help) sed -n '2,11p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' ;;
+-h | --help) sed -n '2,12p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' ;;
 *)
 	build_cspine
-	export CSPINE_NATIVE_DIR=${CSPINE_NATIVE_DIR:-$native/openvino}
+	export CSPINE_NATIVE_DIR=${CSPINE_NATIVE_DIR:-$native/openvino} CSPINE_FLINK_DIR=${CSPINE_FLINK_DIR:-$native/flink}
 	exec "$build/cspine" "$@"
 	;;
 esac

@@ -19,6 +19,7 @@ import (
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/phantom"
 	"github.com/cspine/cspine/models/openvino"
+	"github.com/cspine/cspine/pipelines/runners"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/segment"
@@ -95,7 +96,7 @@ func (b *bench) planAndRun(build func(s beam.Scope, site transforms.Site, id str
 // observed runs a pipeline and returns what its steps report.
 func (b *bench) observed(build func(beam.Scope)) []artifacts.Row {
 	b.t.Helper()
-	rows, err := Reported(b.t.Context(), build)
+	rows, err := runners.Reported(b.t.Context(), build)
 	if err != nil {
 		b.t.Fatal(err)
 	}

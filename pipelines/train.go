@@ -24,19 +24,10 @@ type TrainOptions struct {
 //	list → train → manifest
 //
 // Where the runner is embedded the tasks are done one after the other, each on all threads. Elsewhere each
-// may have a worker; one with an accelerator is asked for with AcceleratorFlags.
+// may have a worker; one with an accelerator is asked for with runners.Runner's Accelerator.
 func Train(s beam.Scope, o TrainOptions) {
 	listed := beam.ParDo(s.Scope("list"), &train.ListFn{Tasks: o.Tasks}, beam.Impulse(s))
 	outcomes := beam.ParDo(s.Scope("train"), &train.DoFn{Site: o.Site, Dataset: o.Dataset, Engine: o.Engine,
 		Run: o.Run, Logs: o.Logs, Threads: o.Threads}, beam.Reshuffle(s, listed))
 	record(s.Scope("manifest"), o.Site, o.Run, o.ID, outcomes)
-}
-
-// AcceleratorFlags returns Beam's flags that ask Dataflow for workers with an accelerator, such as
-// "type:nvidia-l4;count:1;install-nvidia-driver". In Go a hint is for the whole pipeline.
-func AcceleratorFlags(accelerator string) []string {
-	if accelerator == "" {
-		return nil
-	}
-	return []string{"--resource_hints=accelerator=" + accelerator}
 }

@@ -80,6 +80,7 @@ func (s Site) Run(ctx context.Context, step, subject string, pending *bool, emit
 	if err != nil {
 		return false, err
 	}
+	s.tell(store)
 	before, err := s.earlier(ctx, store)
 	if err != nil {
 		return false, err

@@ -5,17 +5,14 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
+	"github.com/cspine/cspine/pipelines/runners"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"slices"
 	"syscall"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/spf13/cobra"
 
 	_ "github.com/cspine/cspine/artifacts/cloud" // s3://, gs://, azblob://
@@ -51,12 +48,11 @@ func usage(format string, args ...any) error {
 
 func main() {
 	// A distributed runner starts this same binary as its worker.
-	if slices.ContainsFunc(os.Args[1:], func(a string) bool { return a == "--worker" || a == "--worker=true" || a == "-worker" }) {
-		limitMemory()
-		flag.Parse()
-		beam.Init() // does not return
-	}
 	limitMemory()
+	if runners.AsWorker(os.Args[1:]) {
+		fmt.Fprintln(os.Stderr, "cspine:", runners.Work(os.Args[1:]))
+		os.Exit(exitFailed)
+	}
 	os.Exit(guarded(os.Stderr, func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
 }
 
@@ -69,21 +65,6 @@ func guarded(stderr io.Writer, work func() int) (code int) {
 		}
 	}()
 	return work()
-}
-
-// limitMemory keeps the garbage collector from letting the heap grow to twice what is in use, which for
-// shards, and for the elements of thousands of studies, is hundreds of megabytes. Tensors in flight need less than the limit; a network's own
-// memory is not in the heap.
-func limitMemory() { collect(40, 1<<30) }
-
-// collect sets how far the heap may grow beyond what is in use, in percent, and the garbage collector's limit. GOGC and GOMEMLIMIT overrule it.
-func collect(percent int, limit int64) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(percent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit)
-	}
 }
 
 // run is main without the process, so that tests can call it.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/pipelines"
+	"github.com/cspine/cspine/pipelines/runners"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/plan"
 	"github.com/cspine/cspine/transforms/shard"
@@ -53,7 +54,7 @@ Exit status: 0 all good, 1 failed, 2 wrong usage, 3 some studies would be refuse
 }
 
 func (p *planFlags) run(c *cobra.Command) error {
-	p.runner, p.plan = pipelines.Embedded, true
+	p.runner.Name, p.plan = runners.Embedded, true
 	prepare := &prepareFlags{studyFlags: p.studyFlags, task: p.task}
 	if err := prepare.check("plan"); err != nil {
 		return err
@@ -79,14 +80,14 @@ func (p *planFlags) run(c *cobra.Command) error {
 			return err
 		}
 		site, steps = opts.Site, pipelines.PredictSteps
-		rows, err = pipelines.Reported(ctx, func(s beam.Scope) { pipelines.Predict(s, opts) })
+		rows, err = runners.Reported(ctx, func(s beam.Scope) { pipelines.Predict(s, opts) })
 	} else {
 		var opts pipelines.PrepareOptions
 		if opts, _, err = prepare.build(ctx); err != nil {
 			return err
 		}
 		site, steps = opts.Site, pipelines.PrepareSteps(p.task)
-		rows, err = pipelines.Reported(ctx, func(s beam.Scope) { pipelines.PrepareTask(s, p.task, opts) })
+		rows, err = runners.Reported(ctx, func(s beam.Scope) { pipelines.PrepareTask(s, p.task, opts) })
 	}
 	if err != nil {
 		return err

@@ -82,12 +82,8 @@ func (p *predictFlags) run(c *cobra.Command) error {
 	}
 	defer end()
 	start := time.Now()
-	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PredictSteps, opts.Studies, nil, func() error {
-		return pipelines.Run(ctx, p.runner, p.beamFlags, func(s beam.Scope) error {
-			pipelines.Predict(s, opts)
-			return nil
-		})
-	}); err != nil {
+	if err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PredictSteps, nil,
+		func(s beam.Scope) { pipelines.Predict(s, opts) }); err != nil {
 		return err
 	}
 	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())

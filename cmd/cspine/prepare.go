@@ -84,12 +84,8 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 	defer end()
 	start := time.Now()
 	totals := map[string]int{"shard": opts.Shard.Buckets}
-	if err := watchSteps(c.ErrOrStderr(), p.json, pipelines.PrepareSteps(p.task), opts.Studies, totals, func() error {
-		return pipelines.Run(ctx, p.runner, p.beamFlags, func(s beam.Scope) error {
-			pipelines.PrepareTask(s, p.task, opts)
-			return nil
-		})
-	}); err != nil {
+	if err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PrepareSteps(p.task), totals,
+		func(s beam.Scope) { pipelines.PrepareTask(s, p.task, opts) }); err != nil {
 		return err
 	}
 	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())

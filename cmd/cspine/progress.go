@@ -11,7 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
-	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/artifacts"
 )
 
 // progress shows how far each step is: bars on a terminal, a plain line now and then elsewhere.
@@ -89,8 +89,8 @@ func (s *stepProgress) set(n int) {
 	}
 }
 
-// watchSteps shows the progress of what the embedded runner does in this process: of each step the studies, or as much as totals says.
-func watchSteps(out io.Writer, quiet bool, names []string, studies int, totals map[string]int, run func() error) error {
+// showSteps begins to show how far steps are, each of studies, or of as much as totals says. show takes what the steps report, done ends it.
+func showSteps(out io.Writer, quiet bool, names []string, studies int, totals map[string]int) (show func(artifacts.Row), done func()) {
 	bars := newProgress(out, quiet)
 	steps := map[string]*stepProgress{}
 	for _, name := range names {
@@ -101,11 +101,7 @@ func watchSteps(out io.Writer, quiet bool, names []string, studies int, totals m
 		steps[name] = bars.step(name, total)
 	}
 	counter := newStudyCounter(names, func(step string) { steps[step].add() })
-	stop := transforms.Observe(counter.observe)
-	err := run()
-	stop()
-	bars.done()
-	return err
+	return counter.observe, bars.done
 }
 
 // done ends the display. Steps that did not reach their total stay as they are.

@@ -23,7 +23,8 @@ import (
 
 // studyFlags are those of every command that takes raw studies through a pipeline.
 type studyFlags struct {
-	data, store, from, segmenter, engine, precision, name, runner, config, pictures string
+	data, store, from, segmenter, engine, precision, name, config, pictures string
+	runner                                                                  runnerFlags
 
 	keyFile   string
 	names     *pseudonym.Key // what that holds; check reads it
@@ -33,7 +34,6 @@ type studyFlags struct {
 	values    segment.LabelValues // what that says; check reads it
 	verify    float64
 	only      []string
-	beamFlags []string
 	json      bool
 	plan      bool // say what would be done
 
@@ -45,10 +45,9 @@ type studyFlags struct {
 func (p *studyFlags) addTo(c *cobra.Command, run string) {
 	p.addInputs(c, run)
 	f := c.Flags()
-	f.StringVar(&p.runner, "runner", pipelines.Embedded, "engine: prism (embedded), flink, dataflow or direct")
+	p.runner.add(f)
 	f.StringVar(&p.pictures, "pictures", "", "write a PNG of each study's volume, mask and crops to this folder")
 	f.Float64Var(&p.verify, "verify-cache", 0, "compute this share of what is there already all the same, such as 0.01, and compare")
-	f.StringArrayVar(&p.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
 }
 
 // addInputs gives a command the flags that say what is made of what.
@@ -123,10 +122,7 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 			return usage("--pseudonymize: %w", err)
 		}
 	}
-	if !slices.Contains(pipelines.Runners, p.runner) {
-		return usage("--runner %q is not one of %v", p.runner, pipelines.Runners)
-	}
-	return nil
+	return p.runner.check()
 }
 
 // open opens both places, and counts the studies that are asked for.

@@ -37,13 +37,12 @@ func newTrain() *cobra.Command {
 // trainFlags are those that both stages have.
 type trainFlags struct {
 	store, dataset, config, fold, engine, name, model, weights, out, logs string
-	runner, accelerator                                                   string
+	runner                                                                runnerFlags
 
-	folds     bool
-	seed      uint64
-	threads   int
-	beamFlags []string
-	json      bool
+	folds   bool
+	seed    uint64
+	threads int
+	json    bool
 }
 
 // trainStage is what a command has of its own.
@@ -74,9 +73,7 @@ func (t *trainFlags) add(f *pflag.FlagSet, s *trainStage, dataset, run string) {
 	f.StringVar(&t.out, "out", "", "write the trained model to this file too (with --folds: FILE-fold0.onnx, …)")
 	f.StringVar(&t.logs, "logs", "", "write the records to this local folder too")
 	f.IntVar(&t.threads, "threads", 0, "threads of the engine (default: all); changes no result")
-	f.StringVar(&t.runner, "runner", "prism", "where it runs: prism (embedded), flink, dataflow or direct")
-	f.StringVar(&t.accelerator, "accelerator", "", "for Dataflow, such as 'type:nvidia-l4;count:1;install-nvidia-driver'")
-	f.StringArrayVar(&t.beamFlags, "beam", nil, "a flag for Beam, such as --beam=--parallelism=4")
+	t.runner.add(f)
 	f.BoolVar(&t.json, "json", false, "write the summary as JSON, no progress")
 }
 
@@ -97,10 +94,7 @@ func (t *trainFlags) check(s *trainStage) error {
 	if !slices.Contains(engines.Names(engines.Training), t.engine) {
 		return usage("--engine %q is not one of %s", t.engine, strings.Join(engines.Names(engines.Training), ", "))
 	}
-	if !slices.Contains(pipelines.Runners, t.runner) {
-		return usage("--runner %q is not one of %v", t.runner, pipelines.Runners)
-	}
-	return nil
+	return t.runner.check()
 }
 
 func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
@@ -131,7 +125,7 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 		return err
 	}
 	// Find out now what would fail each task.
-	if _, err := engines.FindTraining(t.engine); err != nil && t.embedded() {
+	if _, err := engines.FindTraining(t.engine); err != nil && t.runner.InProcess() {
 		return err
 	}
 	file, err := t.initial(s, cfg)
@@ -158,23 +152,18 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 	return t.conclude(ctx, c.OutOrStdout(), store, opts)
 }
 
-// embedded tells whether training happens in this process.
-func (t *trainFlags) embedded() bool { return t.runner == "prism" || t.runner == "direct" }
-
 // train runs the pipeline. An embedded training is told to stop by ctx itself, and saves a checkpoint then; the runner must not end before.
 func (t *trainFlags) train(ctx context.Context, out io.Writer, opts pipelines.TrainOptions, epochs int) error {
 	outer := ctx
-	if t.embedded() {
+	if t.runner.InProcess() {
 		defer train.EndWith(ctx)()
 		outer = context.WithoutCancel(ctx)
 		show := newTrainProgress(out, t.json, len(opts.Tasks), epochs)
 		defer train.Observe(show.observe)()
 		defer show.done()
 	}
-	return pipelines.Run(outer, t.runner, append(pipelines.AcceleratorFlags(t.accelerator), t.beamFlags...), func(s beam.Scope) error {
-		pipelines.Train(s, opts)
-		return nil
-	})
+	t.runner.Job = jobName(opts.Run, opts.ID)
+	return t.runner.Run(outer, func(s beam.Scope) { pipelines.Train(s, opts) })
 }
 
 // readSettings reads the file over the settings in cfg, and checks them. preset takes those that the file's preset stands for.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/spf13/pflag"
+
+	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/pipelines/runners"
+	"github.com/cspine/cspine/transforms"
+)
+
+// runnerFlags say where a pipeline runs.
+type runnerFlags struct{ runners.Runner }
+
+func (r *runnerFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&r.Name, "runner", runners.Embedded, "where it runs: prism (embedded), flink, dataflow or direct")
+	f.IntVar(&r.Parallelism, "parallelism", 0, "elements worked on at a time on Flink (default: all slots of the cluster)")
+	f.StringVar(&r.Flink.Master, "flink-master", "", "host:port of the Flink cluster's REST service (default: a small cluster of this run's own)")
+	f.StringVar(&r.Flink.JobServer, "job-server", "", "host:port of Beam's job server for that cluster (default: one is started)")
+	f.StringVar(&r.Flink.Worker, "worker", "", "what works on Flink: the file of cspine on its task managers, docker:IMAGE, or loopback for this process (default: this program's own file)")
+	f.StringVar(&r.Accelerator, "accelerator", "", "of Dataflow's workers, such as 'type:nvidia-l4;count:1;install-nvidia-driver'")
+	f.StringArrayVar(&r.Flags, "beam", nil, "a flag for Beam, such as --beam=--project=p")
+}
+
+func (r *runnerFlags) check() error {
+	if !slices.Contains(runners.Names, r.Name) {
+		return usage("--runner %q is not one of %v", r.Name, runners.Names)
+	}
+	if r.Parallelism < 0 {
+		return usage("--parallelism %d: there is no such number of elements", r.Parallelism)
+	}
+	for _, f := range []struct{ flag, value, of string }{
+		{"--flink-master", r.Flink.Master, runners.Flink}, {"--job-server", r.Flink.JobServer, runners.Flink}, {"--worker", r.Flink.Worker, runners.Flink},
+		{"--accelerator", r.Accelerator, runners.Dataflow},
+	} {
+		if f.value != "" && r.Name != f.of {
+			return usage("%s is for --runner %s", f.flag, f.of)
+		}
+	}
+	return nil
+}
+
+// watched runs a pipeline and shows how far each of its steps is: of studies, or as much as totals says. site is the pipeline's own, which is
+// told where to leave word.
+func (r *runnerFlags) watched(ctx context.Context, out io.Writer, quiet bool, store *artifacts.Store, site *transforms.Site, run, id string, steps []string, totals map[string]int, build func(beam.Scope)) error {
+	r.Job = jobName(run, id)
+	show, done := showSteps(out, quiet, steps, site.Studies, totals)
+	var stop func()
+	if r.InProcess() {
+		stop = transforms.Observe(show)
+	} else {
+		site.Progress = transforms.ProgressFolder(run, id)
+		stop = transforms.Follow(ctx, store, site.Progress, show)
+	}
+	defer done()
+	err := r.Run(ctx, build)
+	stop()
+	if err != nil || r.InProcess() {
+		return err
+	}
+	// A worker is ended before it leaves its last word.
+	rows, err := readRun(ctx, store, run, id)
+	for _, row := range rows {
+		show(row)
+	}
+	return err
+}
+
+var notInJobs = regexp.MustCompile(`[^a-z0-9]+`)
+
+// jobName names a run on a cluster, with what all of them take: small letters, digits and hyphens.
+func jobName(run, id string) string {
+	return strings.Trim(notInJobs.ReplaceAllString(strings.ToLower("cspine-"+run+"-"+id), "-"), "-")
+}

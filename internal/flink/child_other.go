@@ -1,0 +1,8 @@
+//go:build !linux
+
+package flink
+
+import "syscall"
+
+// dieWithParent can promise nothing here.
+func dieWithParent() *syscall.SysProcAttr { return nil }
