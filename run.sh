@@ -93,6 +93,12 @@ run_tests() {
 	lint
 	say "tests"
 	go test -timeout 30m ./...
+	if command -v java >/dev/null && command -v mvn >/dev/null; then
+		say "Flink: prepare on a cluster of this machine, a task manager killed in the middle"
+		bash deploy/flink/local.sh show 6
+	else
+		say "no Java or no Maven: the run on Flink is skipped"
+	fi
 	if command -v gcc >/dev/null; then
 		say "race detector"
 		CGO_ENABLED=1 go test -race -short ./artifacts/... ./transforms/...

@@ -24,7 +24,7 @@ type TrainOptions struct {
 //	list → train → manifest
 //
 // Where the runner is embedded the tasks are done one after the other, each on all threads. Elsewhere each
-// may have a worker; one with an accelerator is asked for with runners.Runner's Accelerator.
+// may have a worker; one with an accelerator is asked for with runners.DataflowOptions.
 func Train(s beam.Scope, o TrainOptions) {
 	listed := beam.ParDo(s.Scope("list"), &train.ListFn{Tasks: o.Tasks}, beam.Impulse(s))
 	outcomes := beam.ParDo(s.Scope("train"), &train.DoFn{Site: o.Site, Dataset: o.Dataset, Engine: o.Engine,

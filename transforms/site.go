@@ -45,6 +45,8 @@ type Site struct {
 	// that is. The key itself must not travel. "" names studies as they are.
 	KeyFile string `json:",omitempty"`
 	KeyID   string `json:",omitempty"`
+	// Isolate makes DoFns work in a child process; see WorkApart.
+	Isolate bool `json:",omitempty"`
 	// Progress is the folder of the store in which workers leave word of how far they are; "" where the runner works in this process.
 	Progress string `json:",omitempty"`
 }

@@ -6,17 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/cspine/cspine/pipelines/runners"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	_ "github.com/cspine/cspine/artifacts/cloud" // s3://, gs://, azblob://
 	"github.com/cspine/cspine/internal/refusal"
+	"github.com/cspine/cspine/pipelines/runners"
+	"github.com/cspine/cspine/transforms"
 )
 
 // The exit codes of every command.
@@ -52,6 +54,14 @@ func main() {
 	if runners.AsWorker(os.Args[1:]) {
 		fmt.Fprintln(os.Stderr, "cspine:", runners.Work(os.Args[1:]))
 		os.Exit(exitFailed)
+	}
+	if slices.Equal(os.Args[1:], []string{transforms.ApartArgument}) {
+		os.Exit(guarded(os.Stderr, func() int {
+			if err := transforms.ServeApart(context.Background(), os.Stdin, os.Stdout); err != nil {
+				return exitFailed
+			}
+			return exitOK
+		}))
 	}
 	os.Exit(guarded(os.Stderr, func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
 }

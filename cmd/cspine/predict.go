@@ -76,14 +76,17 @@ func (p *predictFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	build := func(s beam.Scope) { pipelines.Predict(s, opts) }
+	if p.runner.dry {
+		return p.runner.printJob(ctx, c.OutOrStdout(), opts.Run, opts.ID, build)
+	}
 	end, err := announce(c, store, "predict of run "+p.name)
 	if err != nil {
 		return err
 	}
 	defer end()
 	start := time.Now()
-	if err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PredictSteps, nil,
-		func(s beam.Scope) { pipelines.Predict(s, opts) }); err != nil {
+	if err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PredictSteps, nil, build); err != nil {
 		return err
 	}
 	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())

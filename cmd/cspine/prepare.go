@@ -77,6 +77,10 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	build := func(s beam.Scope) { pipelines.PrepareTask(s, p.task, opts) }
+	if p.runner.dry {
+		return p.runner.printJob(ctx, c.OutOrStdout(), opts.Run, opts.ID, build)
+	}
 	end, err := announce(c, store, "prepare of run "+p.name)
 	if err != nil {
 		return err
@@ -84,8 +88,7 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 	defer end()
 	start := time.Now()
 	totals := map[string]int{"shard": opts.Shard.Buckets}
-	if err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PrepareSteps(p.task), totals,
-		func(s beam.Scope) { pipelines.PrepareTask(s, p.task, opts) }); err != nil {
+	if err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PrepareSteps(p.task), totals, build); err != nil {
 		return err
 	}
 	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())

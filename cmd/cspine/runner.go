@@ -16,7 +16,10 @@ import (
 )
 
 // runnerFlags say where a pipeline runs.
-type runnerFlags struct{ runners.Runner }
+type runnerFlags struct {
+	runners.Runner
+	dry bool
+}
 
 func (r *runnerFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&r.Name, "runner", runners.Embedded, "where it runs: prism (embedded), flink, dataflow or direct")
@@ -24,7 +27,10 @@ func (r *runnerFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&r.Flink.Master, "flink-master", "", "host:port of the Flink cluster's REST service (default: a small cluster of this run's own)")
 	f.StringVar(&r.Flink.JobServer, "job-server", "", "host:port of Beam's job server for that cluster (default: one is started)")
 	f.StringVar(&r.Flink.Worker, "worker", "", "what works on Flink: the file of cspine on its task managers, docker:IMAGE, or loopback for this process (default: this program's own file)")
-	f.StringVar(&r.Accelerator, "accelerator", "", "of Dataflow's workers, such as 'type:nvidia-l4;count:1;install-nvidia-driver'")
+	f.StringVar(&r.Dataflow.Image, "image", "", "container image of Dataflow's workers (see deploy/docker)")
+	f.StringVar(&r.Dataflow.Machine, "machine", "", "type of their machines (default "+runners.DefaultMachine+")")
+	f.StringVar(&r.Dataflow.Accelerator, "accelerator", "", "what each of them has, such as 'type:nvidia-l4;count:1;install-nvidia-driver'")
+	f.BoolVar(&r.dry, "dry-run", false, "print the job for Dataflow as JSON, and do nothing")
 	f.StringArrayVar(&r.Flags, "beam", nil, "a flag for Beam, such as --beam=--project=p")
 }
 
@@ -37,13 +43,38 @@ func (r *runnerFlags) check() error {
 	}
 	for _, f := range []struct{ flag, value, of string }{
 		{"--flink-master", r.Flink.Master, runners.Flink}, {"--job-server", r.Flink.JobServer, runners.Flink}, {"--worker", r.Flink.Worker, runners.Flink},
-		{"--accelerator", r.Accelerator, runners.Dataflow},
+		{"--image", r.Dataflow.Image, runners.Dataflow}, {"--machine", r.Dataflow.Machine, runners.Dataflow}, {"--accelerator", r.Dataflow.Accelerator, runners.Dataflow},
 	} {
 		if f.value != "" && r.Name != f.of {
 			return usage("%s is for --runner %s", f.flag, f.of)
 		}
 	}
+	d := &r.Dataflow
+	switch {
+	case r.dry && r.Name != runners.Dataflow:
+		return usage("--dry-run is for --runner %s; 'cspine plan' says what a run would compute", runners.Dataflow)
+	case r.Name == runners.Dataflow && d.Image == "":
+		return usage("--image is missing: the container image of Dataflow's workers; see docs/operations.md")
+	case d.Accelerator != "" && d.Machine == "":
+		return usage("--machine is missing: a type that takes this accelerator, such as g2-standard-8 for nvidia-l4")
+	}
 	return nil
+}
+
+// reachable refuses places that workers on other machines can't reach.
+func (r *runnerFlags) reachable(places ...flagValue) error {
+	for _, p := range places {
+		if r.Name == runners.Dataflow && p.value != "" && local(p.value) {
+			return usage("%s %s: workers on Dataflow don't see the folders of this machine; name a bucket, such as gs://bucket/%s", p.flag, p.value, p.what)
+		}
+	}
+	return nil
+}
+
+// printJob writes the job that would be submitted.
+func (r *runnerFlags) printJob(ctx context.Context, out io.Writer, run, id string, build func(beam.Scope)) error {
+	r.Job, r.Dataflow.DryRun = jobName(run, id), out
+	return r.Run(ctx, build)
 }
 
 // watched runs a pipeline and shows how far each of its steps is: of studies, or as much as totals says. site is the pipeline's own, which is

@@ -36,6 +36,8 @@ type studyFlags struct {
 	only      []string
 	json      bool
 	plan      bool // say what would be done
+	isolate   bool
+	isolated  func() bool // isolate, or its default
 
 	stderr  func() io.Writer
 	trouble bool // with from, said already
@@ -46,6 +48,10 @@ func (p *studyFlags) addTo(c *cobra.Command, run string) {
 	p.addInputs(c, run)
 	f := c.Flags()
 	p.runner.add(f)
+	f.BoolVar(&p.isolate, "isolate", false, "work on studies in a process of their own, so that one which needs too much memory, or ends native code, is refused and nothing else happens (default: on Flink and Dataflow)")
+	p.isolated = func() bool {
+		return p.isolate || !p.runner.InProcess() && !f.Changed("isolate")
+	}
 	f.StringVar(&p.pictures, "pictures", "", "write a PNG of each study's volume, mask and crops to this folder")
 	f.Float64Var(&p.verify, "verify-cache", 0, "compute this share of what is there already all the same, such as 0.01, and compare")
 }
@@ -122,7 +128,10 @@ func (p *studyFlags) check(command string, more ...flagValue) error {
 			return usage("--pseudonymize: %w", err)
 		}
 	}
-	return p.runner.check()
+	if err := p.runner.check(); err != nil {
+		return err
+	}
+	return p.runner.reachable(flagValue{"--data", p.data, "studies"}, flagValue{"--store", p.store, "cspine"}, flagValue{"--cache-from", p.from, "cspine"}, flagValue{"--pseudonymize", p.keyFile, "key"})
 }
 
 // open opens both places, and counts the studies that are asked for.
@@ -130,6 +139,9 @@ func (p *studyFlags) open(ctx context.Context) (site transforms.Site, store *art
 	site = transforms.Site{Data: absolute(p.data), Store: absolute(p.store), Plan: p.plan, Verify: p.verify}
 	if p.from != "" {
 		site.From = absolute(p.from)
+	}
+	if p.isolated != nil {
+		site.Isolate = p.isolated()
 	}
 	if p.names != nil {
 		site.KeyFile, site.KeyID = absolute(p.keyFile), p.names.ID()
@@ -220,7 +232,7 @@ func (p *studyFlags) storeModels(ctx context.Context, store *artifacts.Store, fi
 	for _, file := range files {
 		digest := artifacts.DigestOf(file)
 		digests = append(digests, digest.String())
-		if p.plan {
+		if p.plan || p.runner.dry {
 			continue
 		}
 		if _, err := store.Stat(ctx, digest); err == nil {

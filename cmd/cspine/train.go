@@ -94,7 +94,10 @@ func (t *trainFlags) check(s *trainStage) error {
 	if !slices.Contains(engines.Names(engines.Training), t.engine) {
 		return usage("--engine %q is not one of %s", t.engine, strings.Join(engines.Names(engines.Training), ", "))
 	}
-	return t.runner.check()
+	if err := t.runner.check(); err != nil {
+		return err
+	}
+	return t.runner.reachable(flagValue{"--store", t.store, "cspine"})
 }
 
 func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
@@ -115,11 +118,13 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 		return err
 	}
 	defer store.Close()
-	end, err := announce(c, store, "train on data set "+t.dataset)
-	if err != nil {
-		return err
+	if !t.runner.dry {
+		end, err := announce(c, store, "train on data set "+t.dataset)
+		if err != nil {
+			return err
+		}
+		defer end()
 	}
-	defer end()
 	tasks, err := t.tasks(ctx, store, s, cfg, loop)
 	if err != nil {
 		return err
@@ -144,6 +149,9 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 		Dataset: t.dataset, Engine: t.engine, Threads: t.threads, Tasks: tasks}
 	if t.logs != "" {
 		opts.Logs = absolute(t.logs)
+	}
+	if t.runner.dry {
+		return t.runner.printJob(ctx, c.OutOrStdout(), opts.Run, opts.ID, func(s beam.Scope) { pipelines.Train(s, opts) })
 	}
 	collect(100, math.MaxInt64) // a training's buffers are large, and are used again
 	if err := t.train(ctx, c.ErrOrStderr(), opts, loop.Epochs); err != nil {
@@ -264,6 +272,9 @@ func (t *trainFlags) begin(ctx context.Context, say io.Writer, store *artifacts.
 			properties["cspine.fold"] != strconv.Itoa(fold) {
 			fmt.Fprintf(say, "--weights %s: it has learned from studies of %s that fold %d holds out: what is measured on them will be too good\n", name, t.dataset, fold)
 		}
+	}
+	if t.runner.dry {
+		return artifacts.DigestOf(model).String(), nil
 	}
 	out, err := store.Put(ctx, artifacts.Content{Data: model})
 	return out.Digest.String(), err

@@ -45,9 +45,8 @@ type Runner struct {
 	Job string
 	// Flink is for Name == Flink.
 	Flink FlinkOptions
-	// Accelerator asks Dataflow for workers with one, such as "type:nvidia-l4;count:1;install-nvidia-driver". In Go such a hint is for the
-	// whole pipeline.
-	Accelerator string
+	// Dataflow is for Name == Dataflow.
+	Dataflow DataflowOptions
 	// Flags are passed to Beam as they are, such as "--project=p".
 	Flags []string
 }
@@ -78,11 +77,14 @@ func (r *Runner) Run(ctx context.Context, build func(beam.Scope)) error {
 		defer on.close()
 		return on.explain(ctx, submit(ctx, name, append(on.flags(), r.Flags...), build))
 	}
-	var flags []string
-	if r.Accelerator != "" {
-		flags = append(flags, "--resource_hints=accelerator="+r.Accelerator)
+	if name == Dataflow {
+		run := func() error { return submit(ctx, name, append(r.Dataflow.flags(r.Job), r.Flags...), build) }
+		if r.Dataflow.DryRun != nil {
+			return dry(r.Dataflow.DryRun, run)
+		}
+		return run()
 	}
-	return submit(ctx, name, append(flags, r.Flags...), build)
+	return submit(ctx, name, r.Flags, build)
 }
 
 // submit hands a pipeline to a runner, and waits for its end.

@@ -26,6 +26,9 @@ import (
 
 func init() {
 	register.DoFn4x1[context.Context, transforms.Vertebrae, func(transforms.Classified), func(artifacts.Row), error](&DoFn{})
+	transforms.WorksApart(func(ctx context.Context, f *DoFn, study transforms.Vertebrae, emit func(transforms.Classified), outcome func(artifacts.Row)) error {
+		return f.ProcessElement(ctx, study, emit, outcome)
+	})
 }
 
 // shared are the networks of this process.
@@ -44,6 +47,9 @@ type DoFn struct {
 
 // ProcessElement emits the study with the classifiers' answers.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Vertebrae, emit func(transforms.Classified), outcome func(artifacts.Row)) error {
+	if f.Apart() {
+		return transforms.WorkApart(ctx, f, "classify", study.UID, study, emit, outcome)
+	}
 	engine, err := engines.Find(f.Ensemble.Engine, engines.Inference)
 	if err != nil {
 		return err

@@ -26,6 +26,14 @@ func init() {
 	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&BoxesFn{})
 	register.DoFn4x1[context.Context, transforms.Study, func(int, transforms.Sample), func(artifacts.Row), error](&DoFn{})
 	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Vertebrae), func(artifacts.Row), error](&StudyFn{})
+	transforms.WorksApart(func(ctx context.Context, f *DoFn, study transforms.Study, emit func(transforms.Keyed[transforms.Sample]), outcome func(artifacts.Row)) error {
+		return f.ProcessElement(ctx, study, func(key int, value transforms.Sample) {
+			emit(transforms.Keyed[transforms.Sample]{Key: key, Value: value})
+		}, outcome)
+	})
+	transforms.WorksApart(func(ctx context.Context, f *StudyFn, study transforms.Study, emit func(transforms.Vertebrae), outcome func(artifacts.Row)) error {
+		return f.ProcessElement(ctx, study, emit, outcome)
+	})
 }
 
 // BoxesFn finds the boxes of each study's vertebrae.
@@ -106,6 +114,9 @@ type one struct {
 
 // ProcessElement emits a sample for every level of the study, keyed by its shard.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(int, transforms.Sample), outcome func(artifacts.Row)) error {
+	if f.Apart() {
+		return transforms.WorkApart(ctx, f, "crop", study.Name(), study, func(out transforms.Keyed[transforms.Sample]) { emit(out.Key, out.Value) }, outcome)
+	}
 	samples, ok, err := cutStudy(ctx, f.Site, f.Keep, &study, outcome)
 	if ok {
 		bucket := shard.Bucket(study.Key(), f.Buckets)
@@ -124,6 +135,9 @@ type StudyFn struct {
 
 // ProcessElement emits the study with its samples.
 func (f *StudyFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Vertebrae), outcome func(artifacts.Row)) error {
+	if f.Apart() {
+		return transforms.WorkApart(ctx, f, "crop", study.Name(), study, emit, outcome)
+	}
 	samples, ok, err := cutStudy(ctx, f.Site, f.Keep, &study, outcome)
 	if ok {
 		emit(transforms.Vertebrae{Folder: study.Folder, UID: study.Key(), Samples: samples, Pending: study.Pending})

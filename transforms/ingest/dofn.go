@@ -24,6 +24,9 @@ import (
 func init() {
 	register.DoFn3x1[context.Context, []byte, func(transforms.Study), error](&ListFn{})
 	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&IndexFn{})
+	transforms.WorksApart(func(ctx context.Context, f *IndexFn, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+		return f.ProcessElement(ctx, study, emit, outcome)
+	})
 }
 
 // ListFn emits the studies of a data set.
@@ -116,9 +119,12 @@ func (f *IndexFn) ProcessElement(ctx context.Context, study transforms.Study, em
 	if err != nil {
 		return err
 	}
-	folder := study.Folder
+	given, folder := study, study.Folder
 	if names != nil {
 		study.Folder = alias(names, f.Data, folder)
+	}
+	if f.Apart() {
+		return transforms.WorkApart(ctx, f, "index", study.Name(), given, emit, outcome)
 	}
 	ok, err := f.Run(ctx, "index", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
 		objects, _, err := listing(ctx, data, folder)

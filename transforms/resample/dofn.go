@@ -16,6 +16,9 @@ import (
 
 func init() {
 	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&DoFn{})
+	transforms.WorksApart(func(ctx context.Context, f *DoFn, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+		return f.ProcessElement(ctx, study, emit, outcome)
+	})
 }
 
 // DoFn makes the volume of each study. Its fields are those of Options that belong to the recipe: Beam
@@ -38,6 +41,9 @@ func (f *DoFn) options() Options {
 
 // ProcessElement emits the study with its volume.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+	if f.Apart() {
+		return transforms.WorkApart(ctx, f, "resample", study.Name(), study, emit, outcome)
+	}
 	data, err := source.Shared(ctx, f.Data)
 	if err != nil {
 		return err

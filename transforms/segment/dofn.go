@@ -27,6 +27,12 @@ import (
 func init() {
 	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&DoFn{})
 	register.DoFn4x1[context.Context, transforms.Study, func(transforms.Study), func(artifacts.Row), error](&LabelsFn{})
+	transforms.WorksApart(func(ctx context.Context, f *DoFn, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+		return f.ProcessElement(ctx, study, emit, outcome)
+	})
+	transforms.WorksApart(func(ctx context.Context, f *LabelsFn, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+		return f.ProcessElement(ctx, study, emit, outcome)
+	})
 }
 
 // Version is raised when equal volumes, models and label files may make other masks. It belongs to the
@@ -110,6 +116,9 @@ type DoFn struct {
 
 // ProcessElement emits the study with its mask.
 func (f *DoFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+	if f.Apart() {
+		return transforms.WorkApart(ctx, f, "segment", study.Name(), study, emit, outcome)
+	}
 	engine, err := engines.Find(f.Model.Engine, engines.Inference)
 	if err != nil {
 		return err
@@ -213,6 +222,9 @@ func NewLabelsFn(site transforms.Site, o resample.Options, values LabelValues) *
 
 // ProcessElement emits the study with its mask.
 func (f *LabelsFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(transforms.Study), outcome func(artifacts.Row)) error {
+	if f.Apart() {
+		return transforms.WorkApart(ctx, f, "segment", study.Name(), study, emit, outcome)
+	}
 	data, err := source.Shared(ctx, f.Data)
 	if err != nil {
 		return err

@@ -18,6 +18,11 @@ import (
 
 func init() {
 	register.DoFn4x1[context.Context, transforms.Study, func(int, transforms.Labelled), func(artifacts.Row), error](&LabelMapFn{})
+	transforms.WorksApart(func(ctx context.Context, f *LabelMapFn, study transforms.Study, emit func(transforms.Keyed[transforms.Labelled]), outcome func(artifacts.Row)) error {
+		return f.ProcessElement(ctx, study, func(key int, value transforms.Labelled) {
+			emit(transforms.Keyed[transforms.Labelled]{Key: key, Value: value})
+		}, outcome)
+	})
 }
 
 // LabelMapFn makes the label map of each study from its mask, and sends both to the study's shard.
@@ -29,6 +34,9 @@ type LabelMapFn struct {
 
 // ProcessElement emits the study with its label map, by its shard.
 func (f *LabelMapFn) ProcessElement(ctx context.Context, study transforms.Study, emit func(int, transforms.Labelled), outcome func(artifacts.Row)) error {
+	if f.Apart() {
+		return transforms.WorkApart(ctx, f, "labelmap", study.Name(), study, func(out transforms.Keyed[transforms.Labelled]) { emit(out.Key, out.Value) }, outcome)
+	}
 	out := transforms.Labelled{Folder: study.Folder, UID: study.UID, Volume: study.Volume, Segmenter: study.Segmenter}
 	ok, err := f.Run(ctx, "labelmap", study.Name(), &study.Pending, outcome, func(r *transforms.Report) error {
 		return r.Once(ctx, []any{study, Version}, &out, func() error { return f.labelled(ctx, r, study, &out) })

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""cspine prepare on a standalone Flink cluster of this machine, beside the embedded runner.
+
+    deploy/flink/local.sh up
+    bench/flink.py speed [--pairs N] [--studies N] DIR    start-up, overhead over the embedded runner, two slots against one
+    bench/flink.py kill  [--times N] [--studies N] DIR    kill -9 of task managers and of workers at random moments
+
+DIR gets the studies, phantoms with label files, so that the work is decoding and cropping. Every run has a store of its own, deleted
+afterwards. It uses ./run.sh, and the port in CSPINE_FLINK_PORT (8081).
+
+"start-up" is from the command to the first record in the store. "after start-up" is from there to the command's end.
+"""
+import argparse
+import filecmp
+import glob
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RUN = os.path.join(ROOT, "run.sh")
+LOCAL = os.path.join(ROOT, "deploy/flink/local.sh")
+FLINK = ["--runner", "flink", "--flink-master", "localhost:" + os.environ.get("CSPINE_FLINK_PORT", "8081")]
+
+
+def records(store):
+    return len(glob.glob(os.path.join(store, "records", "*", "*")))
+
+
+class Prepare:
+    """A prepare under way. first is when its first record was there."""
+
+    def __init__(self, data, store, *flags):
+        shutil.rmtree(store, ignore_errors=True)
+        self.store, self.first = store, None
+        self.begun = time.perf_counter()
+        self.process = subprocess.Popen([RUN, "prepare", "--data", data, "--store", store, "--segmenter", "labels", "--run", "r", "--json", *flags],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def running(self):
+        if self.first is None and records(self.store):
+            self.first = time.perf_counter()
+        return self.process.poll() is None
+
+    def wait(self):
+        while self.running():
+            time.sleep(0.05)
+        out, err = self.process.communicate()
+        if self.process.returncode:
+            raise SystemExit(f"prepare failed: {err}")
+        self.seconds = time.perf_counter() - self.begun
+        self.startup = self.first - self.begun
+        return json.loads(out)
+
+
+def phantoms(folder, studies):
+    data = os.path.join(folder, f"data{studies}")
+    if not os.path.exists(data):
+        subprocess.run([RUN, "phantom", "--out", data + ".tmp", "--studies", str(studies), "--masks", str(studies), "--slices", "200", "--seed", "3", "--syntax", "mixed"],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.rename(data + ".tmp", data)
+    return data
+
+
+def equal(store, other):
+    a, b = (os.path.join(s, "datasets", "r") for s in (store, other))
+    names = sorted(os.listdir(a))
+    return names == sorted(os.listdir(b)) and filecmp.cmpfiles(a, b, names, shallow=False)[0] == names
+
+
+def speed(o):
+    data = phantoms(o.dir, o.studies)
+    kinds = {"embedded": [], "Flink, 2 slots": [*FLINK, "--parallelism", "2"], "Flink, 1 slot": [*FLINK, "--parallelism", "1"]}
+    found = {kind: [] for kind in kinds}
+    for n in range(o.pairs):
+        for kind, flags in kinds.items():
+            run = Prepare(data, os.path.join(o.dir, "store"), *flags)
+            run.wait()
+            found[kind].append(run)
+            print(f"{n + 1}: {kind}: start-up {run.startup:.1f} s, after it {run.seconds - run.startup:.1f} s", flush=True)
+    after = {kind: [r.seconds - r.startup for r in runs] for kind, runs in found.items()}
+    for kind, runs in found.items():
+        print(f"{kind}: start-up median {statistics.median(r.startup for r in runs):.1f} s, after it median {statistics.median(after[kind]):.1f} s")
+    for a, b in (("Flink, 2 slots", "embedded"), ("Flink, 1 slot", "Flink, 2 slots")):
+        ratios = [x / y for x, y in zip(after[a], after[b])]
+        print(f"{a} to {b}, after start-up: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def kill(o):
+    data = phantoms(o.dir, o.studies)
+    truth, store = os.path.join(o.dir, "embedded"), os.path.join(o.dir, "store")
+    Prepare(data, truth).wait()
+    undisturbed = Prepare(data, store, *FLINK)
+    undisturbed.wait()
+    total = records(store)
+    lasts = undisturbed.seconds - undisturbed.startup
+    print(f"undisturbed: {undisturbed.seconds:.1f} s, {lasts:.1f} s of them after start-up, {total} artifacts", flush=True)
+    random.seed(o.seed)
+    for what in ("tm", "worker"):
+        for n in range(o.times):
+            run = Prepare(data, store, *FLINK)
+            while run.running() and run.first is None:
+                time.sleep(0.05)
+            moment = random.uniform(0, 0.9 * lasts)
+            while run.running() and time.perf_counter() - run.first < moment:
+                time.sleep(0.02)
+            there = records(store)
+            said = subprocess.run([LOCAL, "kill-" + what], stderr=subprocess.PIPE, text=True)
+            s = run.wait()
+            subprocess.run([RUN, "verify", "--store", store, "--read-data"], check=True, stdout=subprocess.DEVNULL)
+            # What the last attempt computed, and what was there when it was killed: the more these are together than all, the more was made twice.
+            print(f"kill-{what} {n + 1} at {moment:.1f} s, {there} artifacts there ({'killed' if said.returncode == 0 else said.stderr.strip()}): {run.seconds:.1f} s, "
+                  f"{s['hits']} found, {s['misses']} computed, {records(store) - total} lost, data set {'equal' if equal(store, truth) else 'DIFFERS'}", flush=True)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("what", choices=["speed", "kill"])
+    ap.add_argument("--studies", type=int, default=50)
+    ap.add_argument("--pairs", type=int, default=5)
+    ap.add_argument("--times", type=int, default=5)
+    ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("dir")
+    o = ap.parse_args()
+    os.makedirs(o.dir, exist_ok=True)
+    {"speed": speed, "kill": kill}[o.what](o)
+
+
+if __name__ == "__main__":
+    main()
