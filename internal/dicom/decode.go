@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"github.com/cspine/cspine/internal/dicom/jpeg2000"
 	"github.com/cspine/cspine/internal/dicom/jpegll"
 	"github.com/cspine/cspine/internal/dicom/jpegls"
 	"github.com/cspine/cspine/internal/dicom/rle"
@@ -49,8 +50,11 @@ func (f *PixelFormat) decode(value []byte, frame int, buf []uint16) (volume.Slic
 		default:
 			f.lanes().convert(s.Pix, data)
 		}
-	case lossless, nearly:
+	case lossless, nearly, wavelets:
 		s.Pix, err = f.decodeImage(data, buf)
+		if codings[f.TransferSyntax] == wavelets && errors.Is(err, jpeg2000.ErrUnsupported) {
+			s.Pix, err = f.decodeSandboxed(data, buf)
+		}
 	case runs:
 		s.Pix, err = f.decodeRuns(data, buf)
 	default:
@@ -62,7 +66,7 @@ func (f *PixelFormat) decode(value []byte, frame int, buf []uint16) (volume.Slic
 	return s, nil
 }
 
-// decodeImage decodes one JPEG Lossless or JPEG-LS image of the format's size, which is checked before anything is allocated.
+// decodeImage decodes one JPEG Lossless, JPEG-LS or JPEG 2000 image of the format's size, which is checked before anything is allocated.
 func (f *PixelFormat) decodeImage(data []byte, buf []uint16) (pix []uint16, err error) {
 	whole := func(image jpegll.Frame) ([]uint16, error) {
 		if err := f.agrees(image); err != nil {
@@ -71,14 +75,19 @@ func (f *PixelFormat) decodeImage(data []byte, buf []uint16) (pix []uint16, err 
 		pix = room(buf, f.Rows*f.Columns)
 		return pix, nil
 	}
-	if codings[f.TransferSyntax] == lossless {
-		// Such an image is not shorter than a bit a sample. A bit of JPEG-LS may stand for thousands.
+	switch codings[f.TransferSyntax] {
+	case lossless:
+		// Such an image is not shorter than a bit a sample. A bit of JPEG-LS may stand for thousands, and one of JPEG 2000 for them all.
 		if n := f.Rows * f.Columns; n > 8*len(data) {
 			return nil, truncated(tagPixelData, int64(len(data)), "%d bytes cannot hold %d samples", len(data), n)
 		}
 		_, err = jpegll.Decode(data, whole)
-	} else {
+	case nearly:
 		_, err = jpegls.Decode(data, func(image jpegls.Frame) ([]uint16, error) { return whole(jpegll.Frame(image)) })
+	default:
+		_, err = jpeg2000.Decode(data, func(image jpeg2000.Frame) ([]uint16, error) {
+			return whole(jpegll.Frame{Rows: image.Rows, Columns: image.Columns, Components: image.Components, Precision: image.Precision})
+		})
 	}
 	if err != nil {
 		return nil, imageError(err)
@@ -105,9 +114,9 @@ func imageError(err error) error {
 	}
 	e := &Error{Code: Malformed, Tag: tagPixelData.String(), Detail: "the image cannot be decoded", Remedy: remedyCopyAgain, Err: err}
 	switch {
-	case errors.Is(err, jpegll.ErrTruncated), errors.Is(err, jpegls.ErrTruncated):
+	case errors.Is(err, jpegll.ErrTruncated), errors.Is(err, jpegls.ErrTruncated), errors.Is(err, jpeg2000.ErrTruncated):
 		e.Code = Truncated
-	case errors.Is(err, jpegll.ErrUnsupported), errors.Is(err, jpegls.ErrUnsupported):
+	case errors.Is(err, jpegll.ErrUnsupported), errors.Is(err, jpegls.ErrUnsupported), errors.Is(err, jpeg2000.ErrUnsupported):
 		e.Code, e.Remedy = UnsupportedPixels, remedyTranscode
 	}
 	return e

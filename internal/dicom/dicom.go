@@ -11,7 +11,7 @@
 //     slice needs, rewritten in one syntax. That also takes a CT header from 190 to 40 µs.
 //   - Pixels (decode.go). The library's frames took 4.6 ms a slice and ignore PixelRepresentation, so that
 //     signed CT comes out unsigned.
-//   - The codecs, which it has not: packages jpegll, rle and, for all others, sandbox.
+//   - The codecs, which it has not: packages jpegll, jpegls, jpeg2000, rle and, for all others, sandbox.
 //
 // Invariants:
 //   - Reading must not panic, and must not allocate by what a file claims: memory is bounded by constants

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math/rand"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,6 +34,32 @@ func TestTruncatedSlicesNeverRead(t *testing.T) {
 		h, err := ReadHeader(bytes.NewReader(file[:len(file)-100]), int64(len(file)), nil)
 		if ts.encapsulated() && codeOf(err) != Truncated {
 			t.Errorf("%s: a shrunk file reads as %v, %v", ts.Name(), h, err)
+		}
+	}
+}
+
+func TestTruncatedJPEG2000IsTruncated(t *testing.T) {
+	file, err := os.ReadFile(filepath.Join("testdata", "pydicom", "MR_small_jp2klossless.dcm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := ReadHeader(bytes.NewReader(file), int64(len(file)), &Options{HeaderOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, items, err := readItems(file[h.Pixels.Offset:], false)
+	if err != nil || len(items) != 1 {
+		t.Fatalf("%d fragments, %v", len(items), err)
+	}
+	image := items[0].data
+	f := h.Pixels
+	f.Bare = true
+	end := bytes.LastIndex(image, []byte{0xff, 0xd9}) // the marker that ends it
+	for n := 0; n < end; n += 7 {
+		w := &writer{}
+		w.item(tagItem, uint32(n))
+		if _, err := DecodeFrame(append(w.buf, image[:n]...), f, 0, nil); codeOf(err) != Truncated {
+			t.Fatalf("%d of %d bytes: %v", n, len(image), err)
 		}
 	}
 }

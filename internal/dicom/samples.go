@@ -111,7 +111,7 @@ func (f *PixelFormat) extend(v uint32) int32 {
 func (f *PixelFormat) bits(value []byte, frame int) (Samples, error) {
 	switch codings[f.TransferSyntax] {
 	case native:
-	case sandboxed: // as bytes
+	case wavelets, sandboxed: // as bytes
 		bytes := *f
 		bytes.BitsAllocated = 8
 		return DecodeSamples(value, bytes, frame)

@@ -35,6 +35,7 @@ const (
 	lossless         // package jpegll
 	runs             // package rle
 	nearly           // package jpegls
+	wavelets         // package jpeg2000, and package sandbox for what that leaves out
 	sandboxed        // package sandbox
 )
 
@@ -43,7 +44,7 @@ var codings = map[TransferSyntax]coding{
 	JPEGLossless: lossless, JPEGLosslessSV1: lossless,
 	RLELossless:  runs,
 	JPEGBaseline: sandboxed, JPEGExtended: sandboxed, JPEGLSLossless: nearly, JPEGLSNear: nearly,
-	JPEG2000Lossless: sandboxed, JPEG2000: sandboxed, HTJ2KLossless: sandboxed, HTJ2KLosslessRPCL: sandboxed, HTJ2K: sandboxed,
+	JPEG2000Lossless: wavelets, JPEG2000: wavelets, HTJ2KLossless: sandboxed, HTJ2KLosslessRPCL: sandboxed, HTJ2K: sandboxed,
 }
 
 // syntaxNames holds every transfer syntax this package knows by name (PS3.6, table A-1). Those not

@@ -2,7 +2,8 @@
 // wazero, a runtime in Go: what a hostile image makes of them stays in a memory of their own.
 //
 // The codecs are those of dcmjs-codecs 0.0.6 (https://github.com/PantelisGeorgiadis/dcmjs-codecs, MIT: LICENSE.dcmjs-codecs): IJG's JPEG,
-// OpenJPEG and OpenJPH. No Go module that is to be had decodes these formats right.
+// OpenJPEG and OpenJPH. No Go module that is to be had decodes these formats right; of JPEG 2000, images of one component and without loss,
+// which are most, are decoded by package jpeg2000, and only the others come here.
 //
 // Invariants:
 //   - An image's own size is compared with the expected one before a codec sees it, so that work is bounded by what the caller allows. What
