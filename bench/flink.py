@@ -2,11 +2,11 @@
 """cspine prepare on a standalone Flink cluster of this machine, beside the embedded runner.
 
     deploy/flink/local.sh up
-    bench/flink.py speed [--pairs N] [--studies N] DIR    start-up, overhead over the embedded runner, two slots against one
-    bench/flink.py kill  [--times N] [--studies N] DIR    kill -9 of task managers and of workers at random moments
+    bench/flink.py speed [--pairs N] [--studies N] --cspine .build/cspine DIR    start-up, overhead over the embedded runner, two slots against one
+    bench/flink.py kill  [--times N] [--studies N] --cspine .build/cspine DIR    kill -9 of task managers and of workers at random moments
 
 DIR gets the studies, phantoms with label files, so that the work is decoding and cropping. Every run has a store of its own, deleted
-afterwards. It uses ./run.sh, and the port in CSPINE_FLINK_PORT (8081).
+afterwards. CSPINE_FLINK_PORT is the port of Flink's REST service (8081).
 
 "start-up" is from the command to the first record in the store. "after start-up" is from there to the command's end.
 """
@@ -20,9 +20,9 @@ import shutil
 import statistics
 import subprocess
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-RUN = os.path.join(ROOT, "run.sh")
 LOCAL = os.path.join(ROOT, "deploy/flink/local.sh")
 FLINK = ["--runner", "flink", "--flink-master", "localhost:" + os.environ.get("CSPINE_FLINK_PORT", "8081")]
 
@@ -34,11 +34,11 @@ def records(store):
 class Prepare:
     """A prepare under way. first is when its first record was there."""
 
-    def __init__(self, data, store, *flags):
+    def __init__(self, cspine, data, store, *flags):
         shutil.rmtree(store, ignore_errors=True)
         self.store, self.first = store, None
         self.begun = time.perf_counter()
-        self.process = subprocess.Popen([RUN, "prepare", "--data", data, "--store", store, "--segmenter", "labels", "--run", "r", "--json", *flags],
+        self.process = subprocess.Popen([cspine, "prepare", "--data", data, "--store", store, "--segmenter", "labels", "--run", "r", "--json", *flags],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def running(self):
@@ -57,13 +57,22 @@ class Prepare:
         return json.loads(out)
 
 
-def phantoms(folder, studies):
+def phantoms(cspine, folder, studies):
     data = os.path.join(folder, f"data{studies}")
     if not os.path.exists(data):
-        subprocess.run([RUN, "phantom", "--out", data + ".tmp", "--studies", str(studies), "--masks", str(studies), "--slices", "200", "--seed", "3", "--syntax", "mixed"],
+        subprocess.run([cspine, "phantom", "--out", data + ".tmp", "--studies", str(studies), "--masks", str(studies), "--slices", "200", "--seed", "3", "--syntax", "mixed"],
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.rename(data + ".tmp", data)
     return data
+
+
+def await_slots():
+    """A task manager that was started may not be there yet."""
+    while True:
+        with urllib.request.urlopen(f"http://{FLINK[-1]}/overview") as answer:
+            if json.load(answer)["slots-total"]:
+                return
+        time.sleep(0.5)
 
 
 def equal(store, other):
@@ -73,12 +82,12 @@ def equal(store, other):
 
 
 def speed(o):
-    data = phantoms(o.dir, o.studies)
+    data = phantoms(o.cspine, o.dir, o.studies)
     kinds = {"embedded": [], "Flink, 2 slots": [*FLINK, "--parallelism", "2"], "Flink, 1 slot": [*FLINK, "--parallelism", "1"]}
     found = {kind: [] for kind in kinds}
     for n in range(o.pairs):
         for kind, flags in kinds.items():
-            run = Prepare(data, os.path.join(o.dir, "store"), *flags)
+            run = Prepare(o.cspine, data, os.path.join(o.dir, "store"), *flags)
             run.wait()
             found[kind].append(run)
             print(f"{n + 1}: {kind}: start-up {run.startup:.1f} s, after it {run.seconds - run.startup:.1f} s", flush=True)
@@ -91,10 +100,10 @@ def speed(o):
 
 
 def kill(o):
-    data = phantoms(o.dir, o.studies)
+    data = phantoms(o.cspine, o.dir, o.studies)
     truth, store = os.path.join(o.dir, "embedded"), os.path.join(o.dir, "store")
-    Prepare(data, truth).wait()
-    undisturbed = Prepare(data, store, *FLINK)
+    Prepare(o.cspine, data, truth).wait()
+    undisturbed = Prepare(o.cspine, data, store, *FLINK)
     undisturbed.wait()
     total = records(store)
     lasts = undisturbed.seconds - undisturbed.startup
@@ -102,7 +111,8 @@ def kill(o):
     random.seed(o.seed)
     for what in ("tm", "worker"):
         for n in range(o.times):
-            run = Prepare(data, store, *FLINK)
+            await_slots()
+            run = Prepare(o.cspine, data, store, *FLINK)
             while run.running() and run.first is None:
                 time.sleep(0.05)
             moment = random.uniform(0, 0.9 * lasts)
@@ -111,7 +121,7 @@ def kill(o):
             there = records(store)
             said = subprocess.run([LOCAL, "kill-" + what], stderr=subprocess.PIPE, text=True)
             s = run.wait()
-            subprocess.run([RUN, "verify", "--store", store, "--read-data"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([o.cspine, "verify", "--store", store, "--read-data"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             # What the last attempt computed, and what was there when it was killed: the more these are together than all, the more was made twice.
             print(f"kill-{what} {n + 1} at {moment:.1f} s, {there} artifacts there ({'killed' if said.returncode == 0 else said.stderr.strip()}): {run.seconds:.1f} s, "
                   f"{s['hits']} found, {s['misses']} computed, {records(store) - total} lost, data set {'equal' if equal(store, truth) else 'DIFFERS'}", flush=True)
@@ -124,8 +134,11 @@ def main():
     ap.add_argument("--pairs", type=int, default=5)
     ap.add_argument("--times", type=int, default=5)
     ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--cspine", required=True)
     ap.add_argument("dir")
     o = ap.parse_args()
+    o.cspine = os.path.abspath(o.cspine)
+    os.environ.setdefault("CSPINE_FLINK_DIR", os.path.join(ROOT, ".native/flink"))
     os.makedirs(o.dir, exist_ok=True)
     {"speed": speed, "kill": kill}[o.what](o)
 

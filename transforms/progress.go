@@ -48,6 +48,7 @@ func (s Site) tell(store *artifacts.Store) {
 type teller struct {
 	store  *artifacts.Store
 	prefix string
+	words  int
 
 	mu   sync.Mutex
 	rows []artifacts.Row
@@ -61,24 +62,29 @@ func (t *teller) add(row artifacts.Row) {
 }
 
 func (t *teller) run() {
-	for n, wait := 0, firstWord; ; wait = min(wait*5/4, lastWord) {
+	for wait := firstWord; ; wait = min(wait*5/4, lastWord) {
 		time.Sleep(wait)
-		t.mu.Lock()
-		rows := t.rows
-		t.rows = nil
-		t.mu.Unlock()
-		if len(rows) == 0 {
-			continue
-		}
-		data, err := json.Marshal(rows)
-		if err == nil {
-			err = t.store.PutNamed(context.Background(), fmt.Sprintf("%s%06d.json", t.prefix, n), data)
-		}
-		if err != nil {
+		if err := t.leaveWord(context.Background()); err != nil {
 			slog.Debug("progress", "error", err)
 		}
-		n++
 	}
+}
+
+// leaveWord writes a file of the rows since the last one, if there are any.
+func (t *teller) leaveWord(ctx context.Context) error {
+	t.mu.Lock()
+	rows := t.rows
+	t.rows = nil
+	t.mu.Unlock()
+	if len(rows) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(rows)
+	if err != nil {
+		return err
+	}
+	t.words++
+	return t.store.PutNamed(ctx, fmt.Sprintf("%s%06d.json", t.prefix, t.words), data)
 }
 
 // Follow calls f for every row that the workers of a run leave in its progress folder, until stop is called, which reads what is left there.

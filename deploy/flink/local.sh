@@ -7,7 +7,8 @@
 #   local.sh kill-worker                  kill -9 a worker of cspine; Flink starts another
 #   local.sh status                       what runs
 #   local.sh down                         stop everything
-#   local.sh show [STUDIES]               all of it: up, prepare of phantoms with a task manager killed in the middle, the same on the embedded runner, compare, down
+#   local.sh show [STUDIES]               all of it: up; prepare of phantoms with a task manager killed in the middle; the same on a Flink inside the
+#                                         job server, and on the embedded runner; compare; down
 #
 # State and logs lie in .native/flink-local of this checkout. CSPINE_FLINK_PORT is the port of Flink's REST service (8081).
 set -euo pipefail
@@ -140,15 +141,15 @@ show() {
 	done
 	kill_task_manager
 	wait $job || die "the run failed: see $state/*.log"
-	say "the run ended well; now the same on the embedded runner"
-	"$root/run.sh" prepare --data "$dir/data" --store "$dir/embedded" --segmenter labels --run show
-	local file differs=0
-	for file in "$dir"/embedded/datasets/show/*; do
-		cmp "$file" "$dir/store/datasets/show/$(basename "$file")" || differs=1
-	done
-	((differs == 0)) || die "the two data sets differ"
 	down
-	[[ -z $(workers) ]] || die "workers were left behind: $(workers)"
+	say "the run ended well; now the same on a Flink inside the job server"
+	"$root/run.sh" prepare --data "$dir/data" --store "$dir/inside" --segmenter labels --run show --runner flink
+	say "and on the embedded runner"
+	"$root/run.sh" prepare --data "$dir/data" --store "$dir/embedded" --segmenter labels --run show
+	diff -r "$dir/embedded/datasets" "$dir/store/datasets" || die "the data set differs"
+	diff -r "$dir/embedded/datasets" "$dir/inside/datasets" || die "the data set of Flink inside the job server differs"
+	"$root/run.sh" verify --store "$dir/store" --read-data
+	[[ -z $(alive)$(workers) ]] || die "processes were left behind: $(alive) $(workers)"
 	say "data sets are equal, byte for byte; no process is left"
 }
 
@@ -160,5 +161,5 @@ kill-worker) kill_worker ;;
 status) alive; workers ;;
 down) down ;;
 show) shift; show "$@" ;;
-*) sed -n '2,12p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
+*) sed -n '2,13p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
 esac

@@ -67,10 +67,11 @@ func (r *Runner) onFlink(ctx context.Context) (on *onFlink, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if has.Slots == 0 {
-			return nil, fmt.Errorf("flink at %s has no task slots: start a task manager", o.Master)
-		}
-		if on.parallelism == 0 {
+		switch {
+		case on.parallelism != 0:
+		case has.Slots == 0: // some clusters start task managers when there is work
+			return nil, fmt.Errorf("flink at %s has no task slots: start a task manager, or say by --parallelism how many are to be had", o.Master)
+		default:
 			on.parallelism = has.Slots
 		}
 		slog.Debug("flink", "version", has.Version, "slots", has.Slots, "free", has.Free)

@@ -16,6 +16,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/perprocess"
 	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
@@ -75,15 +76,14 @@ func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transf
 		if waiting {
 			return entry{}, transforms.ErrPending
 		}
-		labels, err := readLabels(ctx, data)
-		if err != nil {
-			return entry{}, transforms.Fatal(err)
-		}
 		names, err := f.Pseudonyms()
 		if err != nil {
 			return entry{}, transforms.Fatal(err)
 		}
-		labels = underPseudonyms(names, labels)
+		labels, err := sharedLabels(ctx, f.Site, data, names)
+		if err != nil {
+			return entry{}, transforms.Fatal(err)
+		}
 		layout := f.Layout
 		layout.fill()
 		rows := make([]Sample, 0, len(samples))
@@ -206,12 +206,27 @@ func notFound(samples []transforms.Sample) map[string]int {
 	return n
 }
 
-func readLabels(ctx context.Context, data *source.Source) (map[string]Labels, error) {
-	const most = 64 << 20 // a row is about 80 bytes
-	file, err := data.ReadAll(ctx, LabelsKey, most)
+var tables perprocess.Shared[map[string]Labels]
+
+// sharedLabels returns the data set's labels by the names that studies have in this run. A process reads the file once as long as it stays the
+// same: there are thousands of shards to a table of hundreds of thousands of studies.
+func sharedLabels(ctx context.Context, site transforms.Site, data *source.Source, names *pseudonym.Key) (map[string]Labels, error) {
+	file, err := data.Stat(ctx, LabelsKey)
 	if errors.Is(err, source.ErrNotFound) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	return tables.Get(fmt.Sprintf("%s\n%s\n%v", site.Data, site.KeyID, file), func() (map[string]Labels, error) {
+		labels, err := readLabels(ctx, data)
+		return underPseudonyms(names, labels), err
+	})
+}
+
+func readLabels(ctx context.Context, data *source.Source) (map[string]Labels, error) {
+	const most = 64 << 20 // a row is about 80 bytes
+	file, err := data.ReadAll(ctx, LabelsKey, most)
 	if err != nil {
 		return nil, err
 	}
