@@ -2,12 +2,15 @@ package runners_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -69,6 +72,26 @@ var volatile = []struct {
 	{regexp.MustCompile(`/go-1-\d+/`), `/go-1-TIME/`},
 }
 
+// sorted puts the options that are shown, which come in any order, into one.
+func sorted(t *testing.T, job []byte) []byte {
+	t.Helper()
+	var all map[string]any
+	if err := json.Unmarshal(job, &all); err != nil {
+		t.Fatal(err)
+	}
+	shown := all["environment"].(map[string]any)["sdkPipelineOptions"].(map[string]any)["display_data"].([]any)
+	key := func(option any) string {
+		m := option.(map[string]any)
+		return fmt.Sprint(m["namespace"], " ", m["key"])
+	}
+	slices.SortFunc(shown, func(a, b any) int { return cmp.Compare(key(a), key(b)) })
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(text, '\n')
+}
+
 func TestTheJobForDataflow(t *testing.T) {
 	for name := range jobs {
 		t.Run(name, func(t *testing.T) {
@@ -80,6 +103,7 @@ func TestTheJobForDataflow(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, stderr.Bytes())
 			}
+			got = sorted(t, got)
 			for _, v := range volatile {
 				got = v.what.ReplaceAll(got, []byte(v.as))
 			}
