@@ -29,7 +29,7 @@ func Find() (Distribution, error) {
 	d := Distribution{os.Getenv(FolderVariable)}
 	const remedy = "'./run.sh setup flink' fetches it, or --job-server names one that runs"
 	if d.Dir == "" {
-		return d, errors.New("Beam's job server is not here: " + remedy)
+		return d, errors.New("the job server of Beam is not here: " + remedy)
 	}
 	if jars, _ := filepath.Glob(filepath.Join(d.Dir, "job-server", "*.jar")); len(jars) == 0 {
 		return d, fmt.Errorf("%s=%s has no job-server/*.jar: %s", FolderVariable, d.Dir, remedy)
@@ -82,7 +82,7 @@ func (d Distribution) Start(ctx context.Context, master string) (*JobServer, err
 	cmd.SysProcAttr = dieWithParent()
 	started := make(chan error, 1)
 	go func() {
-		defer os.RemoveAll(scratch)
+		defer func() { _ = os.RemoveAll(scratch) }()
 		defer close(s.done)
 		// The system ends the child with the thread that started it, so that thread has to stay.
 		runtime.LockOSThread()
@@ -107,7 +107,7 @@ func (d Distribution) Start(ctx context.Context, master string) (*JobServer, err
 const patience = 2 * time.Minute
 
 func (s *JobServer) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("Beam's job server does not answer after %s", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the job server of Beam does not answer after %s", patience))
 	defer cancel()
 	for {
 		conn, err := net.DialTimeout("tcp", s.Endpoint, time.Second)
@@ -116,7 +116,7 @@ func (s *JobServer) wait(ctx context.Context) error {
 		}
 		select {
 		case <-s.done:
-			return fmt.Errorf("Beam's job server ended at once: %s", s.log.last())
+			return fmt.Errorf("the job server of Beam ended at once: %s", s.log.last())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(100 * time.Millisecond):
