@@ -67,19 +67,43 @@ func surveyData(ctx context.Context, location string) (*archive, error) {
 		return nil, err
 	}
 	a := &archive{Data: data.String(), Studies: make([]*ingest.Finding, len(folders))}
-	g, ctx := errgroup.WithContext(ctx)
+	g, group := errgroup.WithContext(ctx)
 	g.SetLimit(studiesAtOnce())
 	for i, folder := range folders {
 		g.Go(func() (err error) {
-			a.Studies[i], err = ingest.Survey(ctx, data, folder, ingest.Options{})
+			a.Studies[i], err = ingest.Survey(group, data, folder, ingest.Options{})
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	if err := a.goDeeper(ctx, data); err != nil {
+		return nil, err
+	}
 	a.count()
 	return a, nil
+}
+
+// goDeeper adds what lies where no run would look, and leaves out folders that hold nothing else.
+func (a *archive) goDeeper(ctx context.Context, data *source.Source) error {
+	var deeper []string
+	for _, f := range a.Studies {
+		deeper = append(deeper, f.Deeper...)
+	}
+	a.Studies = slices.DeleteFunc(a.Studies, func(f *ingest.Finding) bool { return f.Files == 0 && len(f.Deeper) > 0 })
+	found := make([][]*ingest.Finding, len(deeper))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(studiesAtOnce())
+	for i, folder := range deeper {
+		g.Go(func() (err error) {
+			found[i], err = ingest.SurveyDeep(ctx, data, folder, ingest.Options{})
+			return err
+		})
+	}
+	err := g.Wait()
+	a.Studies = append(a.Studies, slices.Concat(found...)...)
+	return err
 }
 
 func (a *archive) count() {
@@ -135,12 +159,14 @@ func (a *archive) count() {
 
 func (a *archive) print(out io.Writer) {
 	fmt.Fprintf(out, "%s: %s, %s\n%d ready, %d ready with warnings, %d would be refused\n", a.Data, plural(len(a.Studies), "study", "studies"), plural(a.Files, "file", "files"), a.Ready, a.Warned, a.Refused)
-	var deeper []string
+	var deep []string
 	for _, f := range a.Studies {
-		deeper = append(deeper, f.Deeper...)
+		if f.OutOfReach {
+			deep = append(deep, f.Folder)
+		}
 	}
-	if len(deeper) > 0 {
-		fmt.Fprintf(out, "%s deeper than those of series, where nothing is looked for, such as %s: give --data a folder below\n", plural(len(deeper), "folder lies", "folders lie"), deeper[0])
+	if len(deep) > 0 {
+		fmt.Fprintf(out, "%d of them deeper than a study's series, where no run looks, such as %s: give a run's --data the folder above\n", len(deep), deep[0])
 	}
 	if len(a.Reasons) > 0 {
 		fmt.Fprintln(out, "\nwhy:")

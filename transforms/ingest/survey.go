@@ -19,8 +19,9 @@ type Finding struct {
 	Folder string `json:"folder"`
 	Files  int    `json:"files"`
 	Slices int    `json:"slices"` // of the volume; 0 where the study is refused
-	// Deeper are folders in the folders of series, where nothing is looked for.
-	Deeper []string `json:"deeper,omitempty"`
+	// Deeper are folders in the folders of series, where no run looks, and OutOfReach marks one of those or below.
+	Deeper     []string `json:"deeper,omitempty"`
+	OutOfReach bool     `json:"out_of_reach,omitempty"`
 	// Refused is nil for a study that has an index.
 	Refused  *refusal.Reason `json:"refused,omitempty"`
 	Warnings []refusal.Code  `json:"warnings,omitempty"`
@@ -40,6 +41,37 @@ func Survey(ctx context.Context, data *source.Source, folder string, o Options) 
 	if err != nil {
 		return nil, err
 	}
+	return survey(ctx, data, folder, objects, deeper, o)
+}
+
+// SurveyDeep surveys a folder that lies deeper than those of series, and all below it, each that has files by itself. No run looks there.
+func SurveyDeep(ctx context.Context, data *source.Source, folder string, o Options) (found []*Finding, err error) {
+	objects, below, err := data.List(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) > 0 {
+		for i := range objects {
+			objects[i].Key = strings.TrimPrefix(objects[i].Key, folder+"/")
+		}
+		f, err := survey(ctx, data, folder, objects, nil, o)
+		if err != nil {
+			return nil, err
+		}
+		f.OutOfReach = true
+		found = append(found, f)
+	}
+	for _, name := range below {
+		more, err := SurveyDeep(ctx, data, path.Join(folder, name), o)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+func survey(ctx context.Context, data *source.Source, folder string, objects []source.Object, deeper []string, o Options) (*Finding, error) {
 	files, err := headers(ctx, data, folder, objects)
 	if err != nil {
 		return nil, err
