@@ -93,11 +93,13 @@ run_tests() {
 	lint
 	say "tests"
 	go test -timeout 30m ./...
-	if command -v java >/dev/null && command -v mvn >/dev/null; then
+	if ! command -v java >/dev/null || ! command -v mvn >/dev/null; then
+		say "no Java or no Maven: the run on Flink is skipped"
+	elif ! setup_flink; then
+		say "Flink could not be fetched: the run on it is skipped"
+	else
 		say "Flink: prepare on a cluster of this machine, a task manager killed in the middle"
 		bash deploy/flink/local.sh show 6
-	else
-		say "no Java or no Maven: the run on Flink is skipped"
 	fi
 	if command -v gcc >/dev/null; then
 		say "race detector"
