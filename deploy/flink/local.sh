@@ -51,7 +51,7 @@ start_task_manager() {
 	name=taskmanager-$(date +%s%N)
 	# Flink's own tool works out how its memory is divided: a line for the JVM, and one for Flink.
 	lines=$(java -cp "$(class_path):$dist/flink/bash-java-utils.jar" org.apache.flink.runtime.util.bash.BashJavaUtils GET_TM_RESOURCE_PARAMS --configDir "$state/conf" 2>/dev/null |
-		sed -n 's/^BASH_JAVA_UTILS_EXEC_RESULT://p')
+		sed -n 's/^BASH_JAVA_UTILS_EXEC_RESULT://p') || true
 	jvm=$(sed -n 1p <<<"$lines") dynamic=$(sed -n 2p <<<"$lines")
 	[[ -n $jvm ]] || die "Flink's memory settings can't be read: see flink-conf.yaml"
 	# shellcheck disable=SC2086 # words are what they are
