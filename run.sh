@@ -5,6 +5,7 @@
 #   ./run.sh test             all tests
 #   ./run.sh setup            only fetch and build what the other two need
 #   ./run.sh setup xla-cuda   fetch XLA's plugin for NVIDIA GPUs (about 2 GB); xla-cpu: for processors, to test with
+#   ./run.sh setup view       fetch what draws in three dimensions on the pages of 'cspine view' (3 MB; needs npm)
 #   ./run.sh setup flink      fetch Flink and Beam's job server for it (400 MB; needs Java and Maven)
 #   ./run.sh <command> …      cspine <command> …, built when its sources changed
 #
@@ -46,6 +47,11 @@ setup_native() {
 # XLA trains on GPUs; tests run it on the processor.
 setup_xla() {
 	bash "$here/native/setup-xla.sh" "$1" "$native/xla-$1"
+}
+
+# NiiVue draws volumes in three dimensions; without it pages show planes.
+setup_view() {
+	bash "$here/native/setup-niivue.sh" "$native/niivue"
 }
 
 # Flink is for runs past one machine.
@@ -119,13 +125,19 @@ demo() {
 		rm -rf "$dir/data"
 		mv "$dir/data.tmp" "$dir/data"
 	fi
+	say "cspine prepare --task segmentation: the masks that people drew, to train on and to compare with"
+	"$build/cspine" prepare --task segmentation --data "$dir/data" --store "$dir/store" --run drawn
 	say "cspine prepare: DICOM to shards; run it again and see how little is left to do"
 	"$build/cspine" prepare --data "$dir/data" --store "$dir/store" --segmenter bundled --run demo --pictures "$dir/pictures"
 	say "cspine predict: which vertebrae are fractured?"
 	"$build/cspine" predict --data "$dir/data" --store "$dir/store" --segmenter bundled --classifier bundled --run demo --out "$dir/submission.csv"
 	say "cspine evaluate: how good is that?"
 	"$build/cspine" evaluate --submission "$dir/submission.csv" --truth "$dir/data/train.csv" --plots "$dir/plots"
-	say "shards: .demo/store/datasets/demo   pictures: .demo/pictures   predictions: .demo/submission.csv   plots: .demo/plots"
+	say "cspine report: all of it as one file"
+	"$build/cspine" report --store "$dir/store" --run demo --out "$dir/report.html"
+	setup_view || say "no NiiVue: the pages show planes only"
+	say "shards: .demo/store/datasets/demo   pictures: .demo/pictures   predictions: .demo/submission.csv   plots: .demo/plots   report: .demo/report.html"
+	say "look at it in the browser: ./run.sh view --store .demo/store --data .demo/data"
 }
 
 case ${1-} in
@@ -133,16 +145,17 @@ case ${1-} in
 test) run_tests ;;
 setup)
 	case ${2-} in
-	"") build_cspine; setup_native; setup_python ;;
+	"") build_cspine; setup_native; setup_python; setup_view || say "no NiiVue: 'cspine view' shows planes only" ;;
 	xla-cpu | xla-cuda) setup_xla "${2#xla-}" ;;
+	view) build_cspine; setup_view ;;
 	flink) build_cspine; setup_flink ;;
-	*) die "setup ${2}: there are xla-cpu, xla-cuda and flink" ;;
+	*) die "setup ${2}: there are xla-cpu, xla-cuda, view and flink" ;;
 	esac
 	;;
--h | --help) sed -n '2,12p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' ;;
+-h | --help) sed -n '2,13p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' ;;
 *)
 	build_cspine
-	export CSPINE_NATIVE_DIR=${CSPINE_NATIVE_DIR:-$native/openvino} CSPINE_FLINK_DIR=${CSPINE_FLINK_DIR:-$native/flink}
+	export CSPINE_NATIVE_DIR=${CSPINE_NATIVE_DIR:-$native/openvino} CSPINE_FLINK_DIR=${CSPINE_FLINK_DIR:-$native/flink} CSPINE_NIIVUE_DIR=${CSPINE_NIIVUE_DIR:-$native/niivue}
 	exec "$build/cspine" "$@"
 	;;
 esac

@@ -195,9 +195,9 @@ func (x *exporter) images(ctx context.Context, what string, p provenance, a *npy
 	}
 	switch what {
 	case "volumes":
-		return map[string]*nifti.Image{"": grey(a.Data, a.Shape, index.Grid(a.Shape[0], a.Shape[1], a.Shape[2]))}, nil
+		return map[string]*nifti.Image{"": nifti.OfVolume(a.Data, a.Shape, index.Grid(a.Shape[0], a.Shape[1], a.Shape[2]))}, nil
 	case "masks":
-		return map[string]*nifti.Image{"": grey(segment.LabelMap(a).Data, a.Shape[1:], index.Grid(a.Shape[1], a.Shape[2], a.Shape[3]))}, nil
+		return map[string]*nifti.Image{"": nifti.OfVolume(segment.LabelMap(a).Data, a.Shape[1:], index.Grid(a.Shape[1], a.Shape[2], a.Shape[3]))}, nil
 	}
 	box, err := crop.BoxOf(p.Record.Recipe) // not what the step boxes says now: a run may keep an earlier crop
 	if err != nil {
@@ -217,29 +217,6 @@ func (x *exporter) output(ctx context.Context, step, study string) ([]byte, erro
 		return nil, fmt.Errorf("the run has no output of step %s for it", step)
 	}
 	return content(ctx, x.store, made[0].Digest)
-}
-
-// grey turns [rows, columns, slices], slices fastest, into a NIfTI image of columns, rows, slices,
-// columns fastest.
-func grey(data []uint8, shape []int, lps volume.Affine) *nifti.Image {
-	r, c, s := shape[0], shape[1], shape[2]
-	out := make([]byte, len(data))
-	for i := range r {
-		for j := range c {
-			for k := range s {
-				out[(k*r+i)*c+j] = data[(i*c+j)*s+k]
-			}
-		}
-	}
-	return &nifti.Image{Shape: []int{c, r, s}, DType: nifti.Uint8, Data: out, Affine: columnsFirst(lps).FlipLPS()}
-}
-
-// columnsFirst swaps the first two indices of an affine.
-func columnsFirst(m volume.Affine) volume.Affine {
-	for i := range m {
-		m[i][0], m[i][1] = m[i][1], m[i][0]
-	}
-	return m
 }
 
 // cropChannel turns one channel of [places, channels, rows, columns] into a NIfTI image of columns, rows, places, columns fastest, which
@@ -272,7 +249,7 @@ func cropAffines(box crop.Box, index *ingest.Index) (slices, mask volume.Affine)
 	for i := range mask {
 		mask[i] = [4]float64{ofGrid[i][0] * row, ofGrid[i][1] * column, ofGrid[i][2] * (along[1] - along[0]) / (crop.Places - 1), first[i]}
 	}
-	return columnsFirst(slices).FlipLPS(), columnsFirst(mask).FlipLPS()
+	return nifti.ColumnsFirst(slices).FlipLPS(), nifti.ColumnsFirst(mask).FlipLPS()
 }
 
 // places returns the first and the last of evenly spaced slices, in fractions, that come nearest to a crop's: an affine can't say that

@@ -128,7 +128,7 @@ Exit status of every command: 0 all good, 1 failed, 2 wrong usage,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, c.CommandPath())
 	})
-	root.AddCommand(newPrepare(), newPlan(), newPredict(), newExport(), newInspect(), newWhy(), newLineage(), newPhantom(), newModel(), newTrain(), newEvaluate(), newVerify(), newGC(), newDoctor())
+	root.AddCommand(newPrepare(), newPlan(), newPredict(), newExport(), newInspect(), newWhy(), newLineage(), newPhantom(), newModel(), newTrain(), newEvaluate(), newView(), newReport(), newVerify(), newGC(), newDoctor())
 	asUsage(root)
 	return root
 }

@@ -86,10 +86,11 @@ func (p *predictFlags) run(c *cobra.Command) error {
 	}
 	defer end()
 	start := time.Now()
-	if err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PredictSteps, nil, build); err != nil {
+	rows, err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PredictSteps, nil, build)
+	if err != nil {
 		return err
 	}
-	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())
+	return p.conclude(ctx, c.OutOrStdout(), store, opts, rows, time.Since(start).Seconds())
 }
 
 // build opens what the pipeline needs, and says what it is to do.
@@ -159,11 +160,7 @@ type predictSummary struct {
 	Details    string `json:"details"`
 }
 
-func (p *predictFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.PredictOptions, seconds float64) error {
-	rows, err := readRun(ctx, store, opts.Run, opts.ID)
-	if err != nil {
-		return err
-	}
+func (p *predictFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.PredictOptions, rows []artifacts.Row, seconds float64) error {
 	s := predictSummary{summary: summarise(rows, pipelines.PredictSteps, seconds),
 		Submission: path.Join(predict.Dir(opts.Run), predict.SubmissionFile), Details: path.Join(predict.Dir(opts.Run), predict.DetailsFile)}
 	s.Run, s.Manifest = opts.Run, manifest.Key(opts.Run, opts.ID)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"path/filepath"
 	"regexp"
@@ -88,10 +87,11 @@ func (p *prepareFlags) run(c *cobra.Command) error {
 	defer end()
 	start := time.Now()
 	totals := map[string]int{"shard": opts.Shard.Buckets}
-	if err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PrepareSteps(p.task), totals, build); err != nil {
+	rows, err := p.runner.watched(ctx, c.ErrOrStderr(), p.json, store, &opts.Site, opts.Run, opts.ID, pipelines.PrepareSteps(p.task), totals, build)
+	if err != nil {
 		return err
 	}
-	return p.conclude(ctx, c.OutOrStdout(), store, opts, time.Since(start).Seconds())
+	return p.conclude(ctx, c.OutOrStdout(), store, opts, rows, time.Since(start).Seconds())
 }
 
 // build opens what the pipeline needs, and says what it is to do.
@@ -116,23 +116,10 @@ func (p *prepareFlags) build(ctx context.Context) (opts pipelines.PrepareOptions
 	return opts, store, nil
 }
 
-func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.PrepareOptions, seconds float64) error {
-	rows, err := readRun(ctx, store, opts.Run, opts.ID)
-	if err != nil {
-		return err
-	}
+func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.PrepareOptions, rows []artifacts.Row, seconds float64) error {
 	s := summarise(rows, pipelines.PrepareSteps(p.task), seconds)
 	s.Run, s.Manifest, s.Dataset = opts.Run, manifest.Key(opts.Run, opts.ID), shard.Dir(opts.Run)
 	return p.report(ctx, out, store, rows, s, s, func() { s.print(out) }, s.Quarantined > 0)
-}
-
-// readRun returns what a run did.
-func readRun(ctx context.Context, store *artifacts.Store, run, id string) ([]artifacts.Row, error) {
-	file, err := store.GetNamed(ctx, manifest.Key(run, id))
-	if err != nil {
-		return nil, fmt.Errorf("the run's manifest: %w", err)
-	}
-	return artifacts.ReadManifest(file)
 }
 
 // runID names a run begun now among those of its name.

@@ -10,8 +10,6 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
-
-	"github.com/cspine/cspine/artifacts"
 )
 
 // progress shows how far each step is: bars on a terminal, a plain line now and then elsewhere.
@@ -87,21 +85,6 @@ func (s *stepProgress) set(n int) {
 		s.shown, s.closed = now, n >= s.total
 		fmt.Fprintf(s.p.out, "%-9s %d/%d  %s\n", s.name, n, s.total, now.Sub(s.start).Round(100*time.Millisecond))
 	}
-}
-
-// showSteps begins to show how far steps are, each of studies, or of as much as totals says. show takes what the steps report, done ends it.
-func showSteps(out io.Writer, quiet bool, names []string, studies int, totals map[string]int) (show func(artifacts.Row), done func()) {
-	bars := newProgress(out, quiet)
-	steps := map[string]*stepProgress{}
-	for _, name := range names {
-		total, ok := totals[name]
-		if !ok {
-			total = studies
-		}
-		steps[name] = bars.step(name, total)
-	}
-	counter := newStudyCounter(names, func(step string) { steps[step].add() })
-	return counter.observe, bars.done
 }
 
 // done ends the display. Steps that did not reach their total stay as they are.

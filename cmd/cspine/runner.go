@@ -13,6 +13,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/pipelines/runners"
 	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/manifest"
 )
 
 // runnerFlags say where a pipeline runs.
@@ -77,11 +78,29 @@ func (r *runnerFlags) printJob(ctx context.Context, out io.Writer, run, id strin
 	return r.Run(ctx, build)
 }
 
-// watched runs a pipeline and shows how far each of its steps is: of studies, or as much as totals says. site is the pipeline's own, which is
-// told where to leave word.
-func (r *runnerFlags) watched(ctx context.Context, out io.Writer, quiet bool, store *artifacts.Store, site *transforms.Site, run, id string, steps []string, totals map[string]int, build func(beam.Scope)) error {
+// watched runs a pipeline, shows how far each of its steps is, of studies or of as much as totals says, and returns the rows of its manifest. site is
+// the pipeline's own, which is told where to leave word.
+func (r *runnerFlags) watched(ctx context.Context, out io.Writer, quiet bool, store *artifacts.Store, site *transforms.Site, run, id string, steps []string, totals map[string]int, build func(beam.Scope)) ([]artifacts.Row, error) {
 	r.Job = jobName(run, id)
-	show, done := showSteps(out, quiet, steps, site.Studies, totals)
+	bars := newProgress(out, quiet)
+	defer bars.done()
+	for _, name := range steps {
+		total, ok := totals[name]
+		if !ok {
+			total = site.Studies
+		}
+		bars.step(name, total)
+	}
+	herald, silence := newHerald(ctx, store, run, id, bars.steps)
+	defer silence()
+	counter := newStudyCounter(steps, func(step string) {
+		bars.steps[slices.Index(steps, step)].add()
+		herald.passed(step)
+	})
+	show := func(row artifacts.Row) {
+		counter.observe(row)
+		herald.observe(row)
+	}
 	var stop func()
 	if r.InProcess() {
 		stop = transforms.Observe(show)
@@ -89,18 +108,18 @@ func (r *runnerFlags) watched(ctx context.Context, out io.Writer, quiet bool, st
 		site.Progress = transforms.ProgressFolder(run, id)
 		stop = transforms.Follow(ctx, store, site.Progress, show)
 	}
-	defer done()
 	err := r.Run(ctx, build)
 	stop()
-	if err != nil || r.InProcess() {
-		return err
+	if err != nil {
+		return nil, err
 	}
-	// A worker is ended before it leaves its last word.
-	rows, err := readRun(ctx, store, run, id)
-	for _, row := range rows {
-		show(row)
+	rows, err := manifest.Read(ctx, store, manifest.Key(run, id))
+	if !r.InProcess() { // a worker is ended before it leaves its last word
+		for _, row := range rows {
+			counter.observe(row)
+		}
 	}
-	return err
+	return rows, err
 }
 
 var notInJobs = regexp.MustCompile(`[^a-z0-9]+`)

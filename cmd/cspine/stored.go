@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,34 +27,9 @@ func openStore(ctx context.Context, location string) (*artifacts.Store, error) {
 	return artifacts.Open(ctx, location, &artifacts.Options{MustExist: true})
 }
 
-// manifests returns the keys of the manifests of a run, or of all runs if run is empty, the newest last. A training's are not among them: they name no
-// study.
-func manifests(ctx context.Context, store *artifacts.Store, run string) (keys []string, err error) {
-	files, err := store.ListNamed(ctx, "runs/")
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		if strings.HasSuffix(f.Key, ".parquet") && !strings.HasSuffix(f.Key, ".train.parquet") && (run == "" || path.Dir(f.Key) == manifest.Dir(run)) {
-			keys = append(keys, f.Key)
-		}
-	}
-	slices.SortStableFunc(keys, func(a, b string) int { return cmp.Compare(path.Base(a), path.Base(b)) })
-	return keys, nil
-}
-
-// newest returns the key of the newest manifest of a run, or of all runs if run is empty; "" if there is none.
-func newest(ctx context.Context, store *artifacts.Store, run string) (key string, err error) {
-	keys, err := manifests(ctx, store, run)
-	if len(keys) == 0 || err != nil {
-		return "", err
-	}
-	return keys[len(keys)-1], nil
-}
-
 // latest returns the newest manifest of a run, or of all runs if run is empty.
 func latest(ctx context.Context, store *artifacts.Store, run string) (key string, rows []artifacts.Row, err error) {
-	key, err = newest(ctx, store, run)
+	key, err = manifest.Newest(ctx, store, run)
 	if err != nil {
 		return "", nil, err
 	}
@@ -66,11 +39,7 @@ func latest(ctx context.Context, store *artifacts.Store, run string) (key string
 		}
 		return "", nil, errors.New("the store has no runs yet: 'cspine prepare' makes one")
 	}
-	data, err := store.GetNamed(ctx, key)
-	if err != nil {
-		return "", nil, err
-	}
-	rows, err = artifacts.ReadManifest(data)
+	rows, err = manifest.Read(ctx, store, key)
 	return key, rows, err
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/crop"
 	"github.com/cspine/cspine/transforms/ingest"
+	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/segment"
 )
 
@@ -165,11 +166,11 @@ func (p *studyFlags) open(ctx context.Context) (site transforms.Site, store *art
 
 // earlierRun returns the key of the manifest that a run goes on from: the newest of its name, else the newest of all.
 func earlierRun(ctx context.Context, store *artifacts.Store, run string) (string, error) {
-	key, err := newest(ctx, store, run)
+	key, err := manifest.Newest(ctx, store, run)
 	if key != "" || err != nil {
 		return key, err
 	}
-	return newest(ctx, store, "")
+	return manifest.Newest(ctx, store, "")
 }
 
 // options are those of a run begun now, as far as to the boxes.

@@ -12,6 +12,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/train"
 )
 
@@ -31,7 +32,7 @@ type trained struct {
 
 func (t *trainFlags) conclude(ctx context.Context, out io.Writer, store *artifacts.Store, opts pipelines.TrainOptions) error {
 	ctx, interrupted := context.WithoutCancel(ctx), ctx.Err() != nil
-	rows, err := readRun(ctx, store, opts.Run, opts.ID)
+	rows, err := manifest.Read(ctx, store, manifest.Key(opts.Run, opts.ID))
 	if err != nil {
 		return err
 	}

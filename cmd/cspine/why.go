@@ -13,6 +13,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms/lineage"
+	"github.com/cspine/cspine/transforms/manifest"
 )
 
 // lineageFlags are those of the commands that follow an artifact back.
@@ -99,18 +100,14 @@ func (l *lineageFlags) find(ctx context.Context, what string) (roots []*lineage.
 	if err != nil {
 		return nil, "", err
 	}
-	keys, err := manifests(ctx, store, l.name)
+	keys, err := manifest.Keys(ctx, store, l.name)
 	if err != nil {
 		return nil, "", err
 	}
 	for _, key := range slices.Backward(keys) {
-		file, err := store.GetNamed(ctx, key)
+		rows, err := manifest.Read(ctx, store, key)
 		if err != nil {
 			return nil, "", err
-		}
-		rows, err := artifacts.ReadManifest(file)
-		if err != nil {
-			return nil, "", fmt.Errorf("%s: %w", key, err)
 		}
 		g := lineage.NewGraph(store, rows)
 		found := g.Rows(keep)

@@ -2,6 +2,7 @@ package resample
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
@@ -74,14 +75,27 @@ func (f *DoFn) volume(ctx context.Context, r *transforms.Report, data *source.So
 			s, err := slices.Slice(ctx, i)
 			return s, Rescale{Slope: index.Slices[i].Slope, Intercept: index.Slices[i].Intercept}, err
 		}
-		v, err := Volume(ctx, len(index.Slices), get, f.options())
+		v, scale, err := Volume(ctx, len(index.Slices), get, f.options())
 		if err != nil {
 			return artifacts.Content{}, err
 		}
-		return artifacts.Content{Data: v.Bytes()}, nil
+		remembered, err := f.note(index, scale)
+		return artifacts.Content{Data: v.Bytes(), Note: remembered}, err
 	})
 	study.Volume = res.Output.Digest.String()
 	return err
+}
+
+// note is what the volume's record remembers.
+func (f *DoFn) note(index *ingest.Index, scale Scale) ([]byte, error) {
+	known := f.Values == ValuesHU
+	if !known {
+		scale, known = scale.inHU(index, Pick(len(index.Slices), f.Size))
+	}
+	if !known {
+		return nil, nil
+	}
+	return json.Marshal(note{&scale})
 }
 
 // recipe names the slices that the volume is made of: a slice that is not picked may change freely.

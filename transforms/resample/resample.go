@@ -64,29 +64,31 @@ type Getter func(ctx context.Context, i int) (volume.Slice, Rescale, error)
 
 // Volume returns the volume of a study of n slices: uint8, [rows, columns, slices], Size voxels each. get is
 // called once for every slice that Pick names. The first error ends the work and is returned with the
-// slice's index.
-func Volume(ctx context.Context, n int, get Getter, opts Options) (*npy.Array, error) {
+// slice's index. The Scale says which values became which grey levels.
+func Volume(ctx context.Context, n int, get Getter, opts Options) (*npy.Array, Scale, error) {
 	opts.fill()
 	if err := opts.check(); err != nil {
-		return nil, err
+		return nil, Scale{}, err
 	}
 	if n < 1 {
-		return nil, fmt.Errorf("resample: a study of %d slices has no volume; it needs at least one", n)
+		return nil, Scale{}, fmt.Errorf("resample: a study of %d slices has no volume; it needs at least one", n)
 	}
 	picked := Pick(n, opts.Size)
 	distinct, layer := deduplicate(picked)
 	if opts.Values == ValuesHU {
 		planes, err := planes(ctx, distinct, get, opts, hounsfield)
 		if err != nil {
-			return nil, err
+			return nil, Scale{}, err
 		}
-		return scaleHU(planes, layer, opts.Size), nil
+		v, scale := scaleHU(planes, layer, opts.Size)
+		return v, scale, nil
 	}
 	planes, err := planes(ctx, distinct, get, opts, stored)
 	if err != nil {
-		return nil, err
+		return nil, Scale{}, err
 	}
-	return scaleStored(planes, layer, opts.Size), nil
+	v, scale := scaleStored(planes, layer, opts.Size)
+	return v, scale, nil
 }
 
 // WithDefaults returns o with its zero values replaced by what they stand for.
@@ -190,7 +192,7 @@ func hounsfield(s *volume.Slice, r Rescale, opts Options) ([]float32, error) {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-func scaleStored(planes []volume.Slice, layer []int, size int) *npy.Array {
+func scaleStored(planes []volume.Slice, layer []int, size int) (*npy.Array, Scale) {
 	all := grey.Of(&planes[0])
 	for i := range planes {
 		all = all.Union(grey.Of(&planes[i]))
@@ -202,10 +204,10 @@ func scaleStored(planes []volume.Slice, layer []int, size int) *npy.Array {
 		for c, v := range p.Pix[row*size:][:size] {
 			dst[c] = table[int(v)+offset]
 		}
-	})
+	}), Scale{float64(all.Low), float64(all.High)}
 }
 
-func scaleHU(planes [][]float32, layer []int, size int) *npy.Array {
+func scaleHU(planes [][]float32, layer []int, size int) (*npy.Array, Scale) {
 	low, high := planes[0][0], planes[0][0]
 	for _, p := range planes {
 		for _, v := range p {
@@ -217,7 +219,7 @@ func scaleHU(planes [][]float32, layer []int, size int) *npy.Array {
 		for c, v := range planes[plane][row*size:][:size] {
 			dst[c] = grey.Level(float64(v)-least, spread)
 		}
-	})
+	}), Scale{float64(low), float64(high)}
 }
 
 // interleave puts planes side by side along the last axis. levels writes a row of a plane as grey levels.

@@ -107,7 +107,7 @@ func TestPickRisesFromFirstToLast(t *testing.T) {
 func TestVolumesEqualThePythonPath(t *testing.T) {
 	for _, c := range readExpected(t).Volumes {
 		t.Run(c.Name+" "+c.Filter, func(t *testing.T) {
-			v, err := Volume(t.Context(), c.Slices, c.slice, Options{Filter: c.Filter, Size: c.Edge})
+			v, _, err := Volume(t.Context(), c.Slices, c.slice, Options{Filter: c.Filter, Size: c.Edge})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +155,7 @@ func TestEverySliceIsFetchedAtMostOnce(t *testing.T) {
 			fetched[i]++
 			return volume.Slice{Rows: 1, Columns: 1, Pix: []uint16{uint16(i)}}, Rescale{}, nil
 		}
-		if _, err := Volume(t.Context(), n, get, Options{Size: 32}); err != nil {
+		if _, _, err := Volume(t.Context(), n, get, Options{Size: 32}); err != nil {
 			t.Fatal(err)
 		}
 		want := map[int]int{}
@@ -178,7 +178,7 @@ func TestNoMoreSlicesAreHeldThanWorkers(t *testing.T) {
 			return ct.slice(ctx, i)
 		}
 		opts := Options{Size: 32, Workers: workers, Release: func(volume.Slice) { held.Add(-1) }}
-		if _, err := Volume(t.Context(), 40, get, opts); err != nil {
+		if _, _, err := Volume(t.Context(), 40, get, opts); err != nil {
 			t.Fatal(err)
 		}
 		if held.Load() != 0 || most.Load() > int32(workers) {
@@ -190,7 +190,7 @@ func TestNoMoreSlicesAreHeldThanWorkers(t *testing.T) {
 func TestWorkersDoNotChangeTheVolume(t *testing.T) {
 	var first *npy.Array
 	for _, workers := range []int{1, 2, 7} {
-		v, err := Volume(t.Context(), 40, ct.slice, Options{Size: 32, Workers: workers})
+		v, _, err := Volume(t.Context(), 40, ct.slice, Options{Size: 32, Workers: workers})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,16 +227,16 @@ func TestHounsfieldUnitsUndoARescaleThatDiffersBySlice(t *testing.T) {
 	}
 	for _, filter := range []string{"linear", "area"} {
 		opts := Options{Filter: filter, Values: ValuesHU, Size: 48}
-		want, err := Volume(t.Context(), 40, plain, opts)
+		want, _, err := Volume(t.Context(), 40, plain, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Volume(t.Context(), 40, mixed, opts)
+		got, _, err := Volume(t.Context(), 40, mixed, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		opts.Values = ValuesStored
-		stored, err := Volume(t.Context(), 40, plain, opts)
+		stored, _, err := Volume(t.Context(), 40, plain, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +278,7 @@ func TestRefusesWhatHasNoVolume(t *testing.T) {
 		{"slice is short", 3, short, Options{Workers: 1}, "15 values"},
 		{"no rescale", 3, flat, Options{Values: ValuesHU}, "Hounsfield"},
 	} {
-		_, err := Volume(t.Context(), c.n, c.get, c.opts)
+		_, _, err := Volume(t.Context(), c.n, c.get, c.opts)
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: error is %v, want one that says %q", c.name, err, c.says)
 		}
@@ -288,7 +288,7 @@ func TestRefusesWhatHasNoVolume(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Volume(cancelled, 3, ct.slice, Options{}); !errors.Is(err, context.Canceled) {
+	if _, _, err := Volume(cancelled, 3, ct.slice, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled context: error is %v", err)
 	}
 }
@@ -298,7 +298,7 @@ func TestConstantStudyIsBlack(t *testing.T) {
 		return volume.Slice{Rows: 2, Columns: 3, Pix: []uint16{9, 9, 9, 9, 9, 9}}, Rescale{Slope: 1}, nil
 	}
 	for _, values := range []string{ValuesStored, ValuesHU} {
-		v, err := Volume(t.Context(), 5, flat, Options{Values: values, Size: 4})
+		v, _, err := Volume(t.Context(), 5, flat, Options{Values: values, Size: 4})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +321,7 @@ func BenchmarkVolume(b *testing.B) {
 		for _, values := range []string{ValuesStored, ValuesHU} {
 			b.Run(filter+" "+values, func(b *testing.B) {
 				for b.Loop() {
-					if _, err := Volume(b.Context(), 300, get, Options{Filter: filter, Values: values, Workers: 1}); err != nil {
+					if _, _, err := Volume(b.Context(), 300, get, Options{Filter: filter, Values: values, Workers: 1}); err != nil {
 						b.Fatal(err)
 					}
 				}
