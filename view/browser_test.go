@@ -156,6 +156,7 @@ func TestEveryPageInABrowser(t *testing.T) {
 		{"studies", r.Path() + "/studies", "Studies of run model"},
 		{"pictures", r.Path() + "/studies?grid=1", "Studies of run model"},
 		{"study", r.Path() + "/studies/" + of.Name, of.Name},
+		{"answers", r.Path() + "/answers", "How good the answers of run model are"},
 		{"refused", r.Path() + "/studies" + href("train_images/"+brokenStudy), brokenStudy},
 		{"compare", "/compare?" + CompareQuery(drawnRun, modelRun), "Compare two runs"},
 		{"comparestudy", "/compare/" + of.Name + "?" + CompareQuery(drawnRun, modelRun), of.Name},

@@ -87,6 +87,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"asset":        assetAddress,
 	"compareQuery": CompareQuery,
 	"reasonsOf":    func(p *Page, rows []reasonOf, class string) reasonTable { return reasonTable{p, rows, class} },
+	"evaluationOf": func(e *evaluation, alone bool) evaluationView { return evaluationView{e, alone} },
 	"spark":        func(values []float64) template.HTML { return chart.Spark(values, "") },
 	"css": func() template.CSS {
 		style, _ := assetFiles.ReadFile("assets/style.css")

@@ -354,6 +354,20 @@ func TestADamagedManifestIsToldAsSuch(t *testing.T) {
 	}
 }
 
+func TestAnswersAreJudgedByTheLabelsOfTheDataSets(t *testing.T) {
+	b := open(t, Options{})
+	text := b.page(modelRun.Path()+"/answers", "weighted log loss", "ROC curves", "Worst answers", "At a threshold of 0.5")
+	if strings.Contains(text, brokenStudy) {
+		t.Error("a study whose labels nobody knows is judged")
+	}
+	b.page(modelRun.Path()+"/answers?threshold=0.9", "At a threshold of 0.9")
+	for path, want := range map[string]int{modelRun.Path() + "/answers?threshold=2": http.StatusBadRequest, drawnRun.Path() + "/answers": http.StatusNotFound} {
+		if status, _, _ := b.ask(path); status != want {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+	}
+}
+
 func TestAReportStandsByItself(t *testing.T) {
 	b := open(t, Options{})
 	file, err := b.pages.Report(t.Context(), ReportOptions{Run: "model"})
@@ -361,7 +375,7 @@ func TestAReportStandsByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, of := b.theRun(modelRun)
-	for _, want := range []string{"Run model", of.Name, brokenStudy, "data:image/png;base64,", "<style>"} {
+	for _, want := range []string{"Run model", "How good the answers of run model are", of.Name, brokenStudy, "data:image/png;base64,", "<style>"} {
 		if !bytes.Contains(file, []byte(want)) {
 			t.Errorf("it lacks %q", want)
 		}

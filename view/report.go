@@ -56,6 +56,17 @@ func (s *Server) Report(ctx context.Context, o ReportOptions) ([]byte, error) {
 	if err := s.reportEvaluation(ctx, r, section); err != nil {
 		return nil, err
 	}
+	if r.Answered {
+		answers, err := s.answersContent(ctx, r, 0.5)
+		if err != nil {
+			return nil, err
+		}
+		if answers.Evaluation != nil {
+			if err := section("answers", answers); err != nil {
+				return nil, err
+			}
+		}
+	}
 	chosen, err := s.choose(ctx, r, o)
 	if err != nil {
 		return nil, err

@@ -206,20 +206,28 @@ func measured(e *train.Epoch) bool {
 }
 
 func (s *Server) training(r *http.Request) (*Page, error) {
-	q := r.URL.Query()
-	o := evaluationOptions{threshold: 0.5, seed: q.Get("seed")}
-	if text := strings.TrimSpace(q.Get("threshold")); text != "" {
-		v, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(v >= 0 && v <= 1) {
-			return nil, wrong("this threshold is no probability", "give a number from 0 to 1, such as 0.5")
-		}
-		o.threshold = v
+	threshold, err := thresholdOf(r)
+	if err != nil {
+		return nil, err
 	}
-	p, err := s.trainingContent(r.Context(), r.PathValue("run"), o)
+	p, err := s.trainingContent(r.Context(), r.PathValue("run"), evaluationOptions{threshold, r.FormValue("seed")})
 	if err != nil {
 		return nil, err
 	}
 	return &Page{Title: "Trainings of run " + p.Run, Section: "trainings", Template: "training", Content: p}, nil
+}
+
+// thresholdOf is the probability from which on something is to be taken for fractured.
+func thresholdOf(r *http.Request) (float64, error) {
+	text := strings.TrimSpace(r.FormValue("threshold"))
+	if text == "" {
+		return 0.5, nil
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(v >= 0 && v <= 1) {
+		return 0, wrong("this threshold is no probability", "give a number from 0 to 1, such as 0.5")
+	}
+	return v, nil
 }
 
 // trainingContent is what the trainings of a run did so far.
@@ -483,7 +491,7 @@ type evaluationOptions struct {
 	seed      string
 }
 
-// evaluation is how good the answers for held-out studies are, all folds together.
+// evaluation is how good answers are: those for held-out studies, all folds together, or those of a run.
 type evaluation struct {
 	*score.Report
 	// LogLoss is the competition's, and Constant that of the best answer that looks at no study.
@@ -563,10 +571,21 @@ func (s *Server) evaluate(ctx context.Context, p *trainingPage, o evaluationOpti
 		return nil
 	}
 	rows, gaps := score.Join(held.Answers, held.Truth)
-	e := &evaluation{Report: score.Evaluate(rows, gaps, score.ByRow), Trainings: held.Tasks, Missing: held.Missing, Seed: o.seed, Seeds: seeds, Threshold: o.threshold}
-	if e.Labels == 0 {
+	e, err := s.judge(ctx, rows, gaps, o.threshold)
+	if e == nil {
 		p.Problem = "no label of the held-out studies is known"
-		return nil
+		return err
+	}
+	e.Trainings, e.Missing, e.Seed, e.Seeds = held.Tasks, held.Missing, o.seed, seeds
+	p.Evaluation = e
+	return err
+}
+
+// judge says how good answers are; nil if no label of their studies is known.
+func (s *Server) judge(ctx context.Context, rows []score.Judged, gaps score.Gaps, threshold float64) (*evaluation, error) {
+	e := &evaluation{Report: score.Evaluate(rows, gaps, score.ByRow), Threshold: threshold}
+	if e.Labels == 0 {
+		return nil, nil
 	}
 	e.LogLoss, e.Constant = float64(e.Report.Loss), float64(e.Best.Loss)
 	last := len(e.Targets) - 1
@@ -576,11 +595,10 @@ func (s *Server) evaluate(ctx context.Context, p *trainingPage, o evaluationOpti
 	for level := range volume.Levels {
 		levels = append(levels, level)
 	}
-	e.Confusion = []confusion{confusionOf("vertebrae", score.LabelsOf(rows, levels...), o.threshold),
-		confusionOf("patients", score.LabelsOf(rows, classify.PatientTarget), o.threshold)}
+	e.Confusion = []confusion{confusionOf("vertebrae", score.LabelsOf(rows, levels...), threshold),
+		confusionOf("patients", score.LabelsOf(rows, classify.PatientTarget), threshold)}
 	e.Worst = worst(rows)
-	p.Evaluation = e
-	return s.lead(ctx, e.Worst)
+	return e, s.lead(ctx, e.Worst)
 }
 
 // targetName is a target for people.

@@ -108,6 +108,7 @@ func (s *Server) routes() {
 	page("/{$}", s.home)
 	page("/runs/{run}/{id}", s.run)
 	page("/runs/{run}/{id}/studies", s.studies)
+	page("/runs/{run}/{id}/answers", s.answersPage)
 	page("/runs/{run}/{id}/studies/{study}", s.study)
 	page("/compare", s.compare)
 	page("/compare/{study}", s.compareStudy)
