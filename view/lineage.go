@@ -41,6 +41,7 @@ type edgeView struct{ Path, Name string }
 type artifactView struct {
 	Row     artifacts.Row
 	Record  *artifacts.Record
+	Params  []artifacts.Param
 	Inputs  []inputView
 	Slices  int
 	Level   int
@@ -119,6 +120,11 @@ func (p *lineagePage) describe(run *run, n *lineage.Node) artifactView {
 	}
 	if n.Record != nil {
 		a.Created = n.Record.Created
+		for _, p := range n.Record.Recipe.Params {
+			if p.Name != "folder" { // an index's: under pseudonyms, too, it is the data set's own
+				a.Params = append(a.Params, p)
+			}
+		}
 	}
 	for _, e := range n.Inputs {
 		in := inputView{Name: e.Name, Digest: e.Digest.String()}

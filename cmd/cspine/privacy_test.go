@@ -6,11 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +26,7 @@ import (
 	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/transforms/score"
 	"github.com/cspine/cspine/transforms/shard"
+	"github.com/cspine/cspine/view"
 )
 
 // marked begins what stands for a patient's data in these tests. It must not be found where it was not put.
@@ -299,6 +304,50 @@ func (a *testArchive) shows(name string, data []byte, secrets []string) {
 	}
 }
 
+var leadsTo = regexp.MustCompile(`(?:href|src)="(/[^"]*)"`)
+
+// pages calls look with every page and picture of a store that pages lead to, and with the reports of its runs.
+func (a *testArchive) pages(store string, runs []string, look func(name string, data []byte)) {
+	a.t.Helper()
+	s, err := artifacts.Open(a.t.Context(), a.at(store), &artifacts.Options{MustExist: true})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer s.Close()
+	pages := view.New(s, view.Options{})
+	defer pages.Close()
+	todo, seen := []string{"/"}, map[string]bool{"/": true}
+	for n := 0; n < len(todo); n++ {
+		request := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:1"+todo[n], nil)
+		request.AddCookie(&http.Cookie{Name: "cspine-view-1", Value: pages.Token()})
+		w := httptest.NewRecorder()
+		pages.ServeHTTP(w, request)
+		if w.Code != http.StatusOK {
+			a.t.Errorf("%s: %d %.300s", todo[n], w.Code, w.Body)
+		}
+		look("page "+todo[n], w.Body.Bytes())
+		if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
+			continue
+		}
+		for _, m := range leadsTo.FindAllStringSubmatch(w.Body.String(), -1) {
+			if to := html.UnescapeString(m[1]); !seen[to] {
+				seen[to] = true
+				todo = append(todo, to)
+			}
+		}
+	}
+	if len(todo) < 100 {
+		a.t.Errorf("only %d pages and pictures were found", len(todo))
+	}
+	for _, run := range runs {
+		file, err := pages.Report(a.t.Context(), view.ReportOptions{Run: run, Most: 100})
+		if err != nil {
+			a.t.Error(err)
+		}
+		look("report of "+run, file)
+	}
+}
+
 // parquetValues returns all values of all columns that are texts or bytes.
 func parquetValues(t *testing.T, name string, data []byte) (values []byte) {
 	t.Helper()
@@ -406,6 +455,7 @@ func TestNoPatientValueLeaves(t *testing.T) {
 	}
 	a.files("pictures", func(name string, data []byte) { a.shows(name, data, secrets) })
 	a.stored("store", func(name string, data []byte, _ bool) { a.shows(name, data, secrets) })
+	a.pages("store", []string{"r", "p"}, func(name string, data []byte) { a.shows(name, data, secrets) })
 }
 
 // TestPseudonymsStandForAllNames gives studies, folders and files names of which none may be found in what a run under pseudonyms makes, but for the indexes.
@@ -476,6 +526,7 @@ func TestPseudonymsStandForAllNames(t *testing.T) {
 		}
 		a.shows(name, data, []string{key})
 	})
+	a.pages("store", []string{"r", "masks", "p"}, func(name string, data []byte) { a.shows(name, data, append(secrets, key)) })
 	if t.Failed() {
 		return
 	}
