@@ -90,6 +90,8 @@ run_tests() {
 	setup_native
 	setup_python
 	setup_xla cpu || say "no plugin of XLA for processors: the tests of engine xla are skipped"
+	if setup_view; then export CSPINE_NIIVUE_DIR=${CSPINE_NIIVUE_DIR:-$native/niivue}; else say "no NiiVue: the test of three dimensions is skipped"; fi
+	command -v "${CSPINE_BROWSER:-chromium}" >/dev/null || say "no Chromium: the tests of pages in a browser are skipped"
 	cd "$here"
 	[[ -d $here/../shared/data && -z ${CSPINE_TESTDATA:-} ]] && export CSPINE_TESTDATA=$here/../shared/data
 	unformatted=$(gofmt -l $(git ls-files '*.go'))
