@@ -82,6 +82,7 @@ lint() {
 			{ say "could not get the linter: skipped"; return 0; }
 	fi
 	say "import rules and lint"
+	bash "$here/deploy/docker/lint.sh"
 	(cd "$here" && "$build/golangci-lint" run --timeout 15m ./...)
 }
 
