@@ -14,6 +14,7 @@ type answersView struct {
 	Run *run
 	// Evaluation is nil where no label is known.
 	Evaluation *evaluation
+	Unready    bool // labels are still being read
 }
 
 // evaluationView is what the part of a page shows that evaluations share.
@@ -48,10 +49,7 @@ func (s *Server) answersContent(ctx context.Context, r *run, threshold float64) 
 		if len(of.Answers) == 0 {
 			continue
 		}
-		known, ok, err := s.truth.fractures(ctx, of.Name, r.Name)
-		if err != nil {
-			return nil, err
-		}
+		known, ok := s.truth.fractures(of.Name, r.Name)
 		if !ok {
 			continue
 		}
@@ -74,5 +72,5 @@ func (s *Server) answersContent(ctx context.Context, r *run, threshold float64) 
 	}
 	rows, gaps := score.Join(answers, truth)
 	e, err := s.judge(ctx, rows, gaps, threshold)
-	return &answersView{Run: r, Evaluation: e}, err
+	return &answersView{Run: r, Evaluation: e, Unready: !s.truth.ready()}, err
 }

@@ -72,7 +72,7 @@ func diceOf(a, b []uint8) (d Dice) {
 
 // diceOf compares a study's mask with the one that a person drew, if the store has that; known is false as long as it is not worked out.
 func (s *Server) diceOf(of *study) (d Dice, known bool) {
-	drawn := s.truth.known(of.Name)
+	drawn := s.truth.mask(of.Name)
 	if drawn == "" || of.Mask == "" || drawn == of.Mask {
 		return d, false
 	}

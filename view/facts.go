@@ -81,26 +81,27 @@ func readBoxes(ctx context.Context, store *artifacts.Store, digest string) ([]cr
 	return crop.ParseLocated(data)
 }
 
-// truth is what the store knows of studies besides what models say: labels of fractures in its data sets, and masks that people drew.
+// truth is what the store knows of studies besides what models say: labels of fractures in its data sets, and masks that people drew. It is read
+// behind the pages, and anew when somebody asks after a while.
 type truth struct {
 	store *artifacts.Store
+	ctx   context.Context
 
-	mu     sync.Mutex
-	labels map[string]map[string]labels // by data set, by study
-	seen   map[string]string            // the digest of each data set's manifest
+	reads sync.Mutex        // held by who reads; what it reads of it alone
+	seen  map[string]string // the digest of each data set's manifest
+	runs  map[string]bool   // by their manifests' keys: those that were looked through
 
-	ctx     context.Context
-	masks   map[string]string // of label files by study, of the newest run that has one
-	runs    map[string]bool   // by their manifests' keys: those that were looked through
+	mu      sync.Mutex
+	labels  map[string]map[string]labels // by data set, by study
+	masks   map[string]string            // of label files by study, of the newest run that has one
 	reading bool
-	read    time.Time
+	read    time.Time // when it was read last; zero: never
 }
 
-func (t *truth) begin(ctx context.Context) {
-	t.ctx, t.masks, t.runs = ctx, map[string]string{}, map[string]bool{}
-	t.labels, t.seen = map[string]map[string]labels{}, map[string]string{}
-	t.known("") // begins to read
-}
+const (
+	lookAgain = 5 * time.Second // for runs and data sets that are new
+	lookBack  = 20              // runs
+)
 
 // labels are what is known of a study: 1 fractured, 0 not, load.Unknown.
 type labels struct {
@@ -110,23 +111,66 @@ type labels struct {
 	Dataset string
 }
 
-// fractures returns the labels of a study, by the data set of a run's name if that has it, else by any.
-func (t *truth) fractures(ctx context.Context, study, preferred string) (labels, bool, error) {
+func (t *truth) begin(ctx context.Context) {
+	t.ctx, t.masks, t.runs = ctx, map[string]string{}, map[string]bool{}
+	t.labels, t.seen = map[string]map[string]labels{}, map[string]string{}
+	t.refresh()
+}
+
+// refresh has it read again, unless that was done a moment ago. The caller holds no lock.
+func (t *truth) refresh() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.readDatasets(ctx); err != nil {
-		return labels{}, false, err
+	if t.reading || time.Since(t.read) < lookAgain {
+		return
 	}
-	names := slices.Sorted(maps.Keys(t.labels))
-	if at := slices.Index(names, preferred); at >= 0 {
-		names[0], names[at] = names[at], names[0]
+	t.reading = true
+	go func() {
+		if err := t.readAll(t.ctx); err != nil {
+			slog.Debug("view", "error", err)
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.reading, t.read = false, time.Now()
+	}()
+}
+
+// ready tells whether everything was read once.
+func (t *truth) ready() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.read.IsZero()
+}
+
+// readAll reads what is new.
+func (t *truth) readAll(ctx context.Context) error {
+	t.reads.Lock()
+	defer t.reads.Unlock()
+	return errors.Join(t.readDatasets(ctx), t.readMasks(ctx))
+}
+
+// fractures returns the labels of a study, by the data set of a run's name if that has it, else by any.
+func (t *truth) fractures(study, preferred string) (labels, bool) {
+	t.refresh()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l, ok := t.labels[preferred][study]; ok {
+		return l, true
 	}
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(t.labels)) {
 		if l, ok := t.labels[name][study]; ok {
-			return l, true, nil
+			return l, true
 		}
 	}
-	return labels{}, false, nil
+	return labels{}, false
+}
+
+// mask returns the digest of a mask that a person drew of a study: uint8 [7,128,128,128], of the newest run that has one; "" if none is known.
+func (t *truth) mask(study string) string {
+	t.refresh()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.masks[study]
 }
 
 // readDatasets reads the labels of data sets that are new or changed.
@@ -135,34 +179,56 @@ func (t *truth) readDatasets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, name := range names {
-		file, err := t.store.GetNamed(ctx, datasetKey(name))
-		if err != nil {
-			return err
-		}
-		digest := artifacts.DigestOf(file).String()
-		if t.seen[name] == digest {
+		m, digest, err := readDataset(ctx, t.store, name)
+		if err != nil || t.seen[name] == digest {
+			failed = errors.Join(failed, err)
 			continue
 		}
-		m, err := shard.ReadManifest(file)
-		if err != nil {
-			return err
-		}
-		t.seen[name], t.labels[name] = digest, nil
-		if m.Task != shard.Crops {
-			continue
-		}
-		read, err := readLabels(ctx, t.store, name)
-		if err != nil {
-			// A shard may be gone; that is for its own page to tell.
-			if errors.Is(err, artifacts.ErrNotFound) || errors.Is(err, artifacts.ErrCorrupt) || errors.Is(err, shard.ErrCorrupt) {
-				continue
+		var known map[string]labels
+		if m.Task == shard.Crops {
+			// A shard may be gone or damaged: that is for the data set's own page to tell.
+			known, err = readLabels(ctx, t.store, name)
+			failed = errors.Join(failed, err)
+			if err != nil && !errors.Is(err, artifacts.ErrNotFound) && !errors.Is(err, artifacts.ErrCorrupt) && !errors.Is(err, shard.ErrCorrupt) {
+				continue // it may pass
 			}
-			return err
 		}
-		t.labels[name] = read
+		t.seen[name] = digest
+		t.mu.Lock()
+		t.labels[name] = known
+		t.mu.Unlock()
 	}
-	return nil
+	return failed
+}
+
+// readMasks looks for masks of label files in manifests that it has not seen.
+func (t *truth) readMasks(ctx context.Context) error {
+	keys, err := manifest.Keys(ctx, t.store, "")
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, key := range keys[max(0, len(keys)-lookBack):] { // the newest last, so that its masks stay
+		if t.runs[key] {
+			continue
+		}
+		rows, err := manifest.Read(ctx, t.store, key)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		t.runs[key] = true
+		t.mu.Lock()
+		for _, row := range rows {
+			if row.Transform == labelsTransform && row.Digest != "" {
+				t.masks[row.Subject] = row.Digest
+			}
+		}
+		t.mu.Unlock()
+	}
+	return failed
 }
 
 // readLabels reads what a data set of crops says of its studies.
@@ -185,53 +251,4 @@ func readLabels(ctx context.Context, store *artifacts.Store, name string) (map[s
 		found[c.Study] = l
 	}
 	return found, nil
-}
-
-// known returns the digest of a mask that a person drew of a study: uint8 [7,128,128,128], of the newest run that has one; "" if there is none, or
-// none is known yet: manifests are read behind the pages.
-func (t *truth) known(study string) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.reading && time.Since(t.read) > lookAgain {
-		t.reading = true
-		go t.readMasks()
-	}
-	return t.masks[study]
-}
-
-const (
-	lookAgain = 5 * time.Second // for runs that are new
-	lookBack  = 20              // runs
-)
-
-// readMasks looks for masks of label files in manifests that it has not seen.
-func (t *truth) readMasks() {
-	defer func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.reading, t.read = false, time.Now()
-	}()
-	keys, err := manifest.Keys(t.ctx, t.store, "")
-	if err != nil {
-		slog.Debug("view", "error", err)
-		return
-	}
-	for _, key := range keys[max(0, len(keys)-lookBack):] { // the newest last, so that its masks stay
-		if t.runs[key] {
-			continue
-		}
-		rows, err := manifest.Read(t.ctx, t.store, key)
-		if err != nil {
-			slog.Debug("view", "manifest", key, "error", err)
-			continue
-		}
-		t.mu.Lock()
-		t.runs[key] = true
-		for _, row := range rows {
-			if row.Transform == labelsTransform && row.Digest != "" {
-				t.masks[row.Subject] = row.Digest
-			}
-		}
-		t.mu.Unlock()
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"image"
 	"image/png"
+	"log/slog"
 	"math"
 	"slices"
 
@@ -43,6 +44,9 @@ func (s *Server) Report(ctx context.Context, o ReportOptions) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.truth.readAll(ctx); err != nil {
+		slog.Debug("view", "error", err) // what is damaged is told where it matters
+	}
 	var body bytes.Buffer
 	section := func(file string, content any) error {
 		return templates.ExecuteTemplate(&body, file+".html", &Page{Content: content, Run: r, Alone: true})
@@ -67,7 +71,7 @@ func (s *Server) Report(ctx context.Context, o ReportOptions) ([]byte, error) {
 			}
 		}
 	}
-	chosen, err := s.choose(ctx, r, o)
+	chosen, err := s.choose(r, o)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func (s *Server) Report(ctx context.Context, o ReportOptions) ([]byte, error) {
 }
 
 // choose says which studies a report shows.
-func (s *Server) choose(ctx context.Context, r *run, o ReportOptions) ([]*study, error) {
+func (s *Server) choose(r *run, o ReportOptions) ([]*study, error) {
 	var chosen []*study
 	for _, name := range o.Studies {
 		of := r.byName[name]
@@ -105,10 +109,7 @@ func (s *Server) choose(ctx context.Context, r *run, o ReportOptions) ([]*study,
 	}
 	loss := map[*study]float64{}
 	for _, of := range r.Studies {
-		known, ok, err := s.truth.fractures(ctx, of.Name, r.Name)
-		if err != nil {
-			return nil, err
-		}
+		known, ok := s.truth.fractures(of.Name, r.Name)
 		if ok && of.Patient >= 0 && known.Patient >= 0 {
 			loss[of] = math.Abs(of.Patient - float64(known.Patient))
 		}

@@ -137,6 +137,9 @@ func open(t *testing.T, o Options) *browser {
 func openStore(t *testing.T, store *artifacts.Store, o Options) *browser {
 	t.Helper()
 	pages := New(store, o)
+	if err := pages.truth.readAll(t.Context()); err != nil {
+		t.Log(err) // of stores that are damaged
+	}
 	server := httptest.NewServer(pages)
 	t.Cleanup(func() {
 		server.Close()

@@ -34,6 +34,7 @@ type studyPage struct {
 	// Patient is the answer for the patient, and Truth what is known.
 	Patient *answerView
 	Dataset string // where labels come from
+	Unready bool   // labels and masks that people drew are still being read
 	Full    bool   // axial slices are the study's own
 	Has3D   bool
 	Others  []runRef // other runs that have the study
@@ -142,7 +143,8 @@ func (s *Server) studyPage(ctx context.Context, run *run, of *study) (*studyPage
 	if err := s.answers(ctx, p); err != nil {
 		return nil, err
 	}
-	p.Drawn = s.truth.known(of.Name)
+	p.Drawn = s.truth.mask(of.Name)
+	p.Unready = !s.truth.ready()
 	if p.Drawn == of.Mask {
 		p.Drawn = ""
 	}
@@ -312,10 +314,7 @@ func (s *Server) windows(ctx context.Context, p *studyPage) error {
 
 // answers says what is predicted and what is known.
 func (s *Server) answers(ctx context.Context, p *studyPage) error {
-	known, ok, err := s.truth.fractures(ctx, p.Study.Name, p.Run.Name)
-	if err != nil {
-		return err
-	}
+	known, ok := s.truth.fractures(p.Study.Name, p.Run.Name)
 	said := func(label int8) string {
 		switch {
 		case !ok || label == load.Unknown:
