@@ -83,7 +83,8 @@ def equal(store, other):
 
 def speed(o):
     data = phantoms(o.cspine, o.dir, o.studies)
-    kinds = {"embedded": [], "Flink, 2 slots": [*FLINK, "--parallelism", "2"], "Flink, 1 slot": [*FLINK, "--parallelism", "1"]}
+    kinds = {"embedded": [], "Flink, 2 slots": [*FLINK, "--parallelism", "2"], "Flink, 1 slot": [*FLINK, "--parallelism", "1"],
+             "Flink, 1 slot of 1 core": [*FLINK, "--parallelism", "1", "--worker-cores", "1"]}
     found = {kind: [] for kind in kinds}
     for n in range(o.pairs):
         for kind, flags in kinds.items():
@@ -94,7 +95,7 @@ def speed(o):
     after = {kind: [r.seconds - r.startup for r in runs] for kind, runs in found.items()}
     for kind, runs in found.items():
         print(f"{kind}: start-up median {statistics.median(r.startup for r in runs):.1f} s, after it median {statistics.median(after[kind]):.1f} s")
-    for a, b in (("Flink, 2 slots", "embedded"), ("Flink, 1 slot", "Flink, 2 slots")):
+    for a, b in (("Flink, 2 slots", "embedded"), ("Flink, 1 slot", "Flink, 2 slots"), ("Flink, 1 slot of 1 core", "Flink, 2 slots")):
         ratios = [x / y for x, y in zip(after[a], after[b])]
         print(f"{a} to {b}, after start-up: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
 

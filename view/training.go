@@ -421,8 +421,8 @@ func (t *taskView) draw() {
 			levels[level].Add(x, float64(a))
 		}
 	}
-	draw("Log loss", "weighted log loss of held-out studies", chart.Lines{Lines: []chart.Line{loss}})
-	draw("AUC", "area under the ROC curve, held-out studies", chart.Lines{Lines: append(levels, vertebrae, patients), YRange: share})
+	draw("Log loss", "log loss, held-out studies", chart.Lines{Lines: []chart.Line{loss}})
+	draw("AUC", "AUC, held-out studies", chart.Lines{Lines: append(levels, vertebrae, patients), YRange: share})
 }
 
 // textColour is that of what belongs to no level: the text's, in light and in dark.

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/spf13/pflag"
@@ -28,6 +30,7 @@ func (r *runnerFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&r.Flink.Master, "flink-master", "", "host:port of the Flink cluster's REST service (default: a small cluster of this run's own)")
 	f.StringVar(&r.Flink.JobServer, "job-server", "", "host:port of Beam's job server for that cluster (default: one is started)")
 	f.StringVar(&r.Flink.Worker, "worker", "", "what works on Flink: the file of cspine on its task managers, docker:IMAGE, or loopback for this process (default: this program's own file)")
+	f.IntVar(&r.Flink.Cores, "worker-cores", 0, "processors that each worker on Flink uses at a time (default: all of its machine)")
 	f.StringVar(&r.Dataflow.Image, "image", "", "container image of Dataflow's workers (see deploy/docker)")
 	f.StringVar(&r.Dataflow.Machine, "machine", "", "type of their machines (default "+runners.DefaultMachine+")")
 	f.StringVar(&r.Dataflow.Accelerator, "accelerator", "", "what each of them has, such as 'type:nvidia-l4;count:1;install-nvidia-driver'")
@@ -49,6 +52,14 @@ func (r *runnerFlags) check() error {
 		if f.value != "" && r.Name != f.of {
 			return usage("%s is for --runner %s", f.flag, f.of)
 		}
+	}
+	switch cores := r.Flink.Cores; {
+	case cores < 0:
+		return usage("--worker-cores %d: there is no such number of processors", cores)
+	case cores > 0 && r.Name != runners.Flink:
+		return usage("--worker-cores is for --runner %s", runners.Flink)
+	case cores > 0 && (r.Flink.Worker == runners.Loopback || strings.HasPrefix(r.Flink.Worker, "docker:")):
+		return usage("--worker-cores is for workers that are processes: give a container its processors, and this process its own by GOMAXPROCS")
 	}
 	d := &r.Dataflow
 	switch {
@@ -97,7 +108,11 @@ func (r *runnerFlags) watched(ctx context.Context, out io.Writer, quiet bool, st
 		bars.steps[slices.Index(steps, step)].add()
 		herald.passed(step)
 	})
+	var began atomic.Bool
+	r.Began = began.Load
+	r.Trouble = func(text string) { fmt.Fprintln(out, "cspine:", text) }
 	show := func(row artifacts.Row) {
+		began.Store(true)
 		counter.observe(row)
 		herald.observe(row)
 	}

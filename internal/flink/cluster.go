@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -118,6 +119,31 @@ func (c Cluster) Cause(ctx context.Context, id string) (string, error) {
 	return Cause(said.Root), err
 }
 
+// Failure is one time that tasks of a job failed.
+type Failure struct {
+	At    int64 // ms since 1970
+	Cause string
+}
+
+// Failures returns when and why a job's tasks failed, the first first, as far back as the cluster remembers.
+func (c Cluster) Failures(ctx context.Context, id string) (all []Failure, err error) {
+	var said struct {
+		History struct {
+			Entries []struct {
+				Trace string `json:"stacktrace"`
+				At    int64  `json:"timestamp"`
+			}
+		} `json:"exceptionHistory"`
+	}
+	if err := c.ask(ctx, http.MethodGet, "/jobs/"+id+"/exceptions?maxExceptions=50", &said); err != nil {
+		return nil, err
+	}
+	for _, e := range slices.Backward(said.History.Entries) { // the newest comes first
+		all = append(all, Failure{e.At, Cause(e.Trace)})
+	}
+	return all, nil
+}
+
 // Cause finds in a Java stack trace the line to show: what a worker's own Go code returned where that is told, else the innermost cause.
 func Cause(trace string) string {
 	var innermost, inWorker string
@@ -133,7 +159,10 @@ func Cause(trace string) string {
 		case inWorker == "\n":
 			inWorker = line
 		case strings.HasPrefix(line, "Caused by:"):
-			innermost = strings.TrimSpace(strings.TrimPrefix(line, "Caused by:"))
+			cause := strings.TrimSpace(strings.TrimPrefix(line, "Caused by:"))
+			if !strings.HasSuffix(innermost, plain(cause)) { // else the one around it says the same, and of what
+				innermost = cause
+			}
 		case innermost == "":
 			innermost = line
 		}
@@ -141,9 +170,13 @@ func Cause(trace string) string {
 	if inWorker = strings.TrimSpace(inWorker); inWorker != "" {
 		return inWorker
 	}
-	// The class of an exception says little to who reads no Java.
-	if class, text, ok := strings.Cut(innermost, ": "); ok && strings.Contains(class, ".") && !strings.Contains(class, " ") {
-		return text
+	return plain(innermost)
+}
+
+// plain leaves out an exception's class, which says little to who reads no Java.
+func plain(text string) string {
+	if class, said, ok := strings.Cut(text, ": "); ok && strings.Contains(class, ".") && !strings.Contains(class, " ") {
+		return said
 	}
-	return innermost
+	return text
 }

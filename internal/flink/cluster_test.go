@@ -68,6 +68,16 @@ func TestTheNewestJobOfANameIsFound(t *testing.T) {
 	}
 }
 
+func TestFailuresComeInTheirOrder(t *testing.T) {
+	c := answers(t, map[string]string{"GET /jobs/b/exceptions?maxExceptions=50": `{"root-exception":"x","exceptionHistory":{"entries":[
+		{"exceptionName":"java.lang.Exception","stacktrace":"java.lang.Exception: second\n","timestamp":20},
+		{"exceptionName":"java.lang.Exception","stacktrace":"java.lang.Exception: first\n","timestamp":10}],"truncated":false}}`})
+	got, err := c.Failures(t.Context(), "b")
+	if err != nil || len(got) != 2 || got[0] != (Failure{10, "first"}) || got[1] != (Failure{20, "second"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestTheCauseOfAFailureIsFoundInItsTrace(t *testing.T) {
 	for name, c := range map[string]struct{ trace, want string }{
 		"what a worker returned": {`org.apache.flink.runtime.JobException: Recovery is suppressed by FixedDelayRestartBackoffTimeStrategy
@@ -85,6 +95,13 @@ Caused by: java.lang.Exception: Job failed
 Caused by: java.lang.IllegalStateException: Process died with exit code 1
 	at org.apache.beam.runners.fnexecution.environment.ProcessManager$RunningProcess.isAliveOrThrow(ProcessManager.java:76)
 `, "Process died with exit code 1"},
+		"a program that is not there": {`java.lang.Exception: The user defined 'open()' method caused an exception
+	at org.apache.flink.runtime.X.y(X.java:1)
+Caused by: java.io.IOException: Cannot run program "/opt/cspine": error=2, No such file or directory
+	at java.base/java.lang.ProcessBuilder.start(ProcessBuilder.java:1143)
+Caused by: java.io.IOException: error=2, No such file or directory
+	at java.base/java.lang.ProcessImpl.forkAndExec(Native Method)
+`, `Cannot run program "/opt/cspine": error=2, No such file or directory`},
 		"one line": {"java.util.concurrent.TimeoutException: Heartbeat of TaskManager with id x timed out.\n", "Heartbeat of TaskManager with id x timed out."},
 		"nothing":  {"", ""},
 	} {

@@ -10,7 +10,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"github.com/cspine/cspine/internal/flink"
 )
@@ -26,6 +29,9 @@ type FlinkOptions struct {
 	JobServer string
 	// Worker is the file of this program on the task managers, Loopback, or docker:IMAGE. "" is the file that this process was started from.
 	Worker string
+	// Cores is how many processors a worker that is a process uses at a time; 0 is all of its machine. A study alone keeps several busy, so a
+	// cluster that others use, too, should give each worker what its slots stand for.
+	Cores int
 }
 
 // check refuses what can't be meant.
@@ -113,6 +119,9 @@ func (on *onFlink) flags() []string {
 			env[name] = value
 		}
 	}
+	if cores := on.r.Flink.Cores; cores > 0 {
+		env["GOMAXPROCS"] = strconv.Itoa(cores)
+	}
 	process, _ := json.Marshal(map[string]any{"command": on.worker, "env": env}) // strings always can be
 	return append(flags, "--environment_type=PROCESS", "--environment_config="+string(process))
 }
@@ -120,6 +129,22 @@ func (on *onFlink) flags() []string {
 // handedOn are the variables that a worker needs as they are here, where it is a process on a machine set up alike. Credentials are not among
 // them: they belong to the machine.
 var handedOn = []string{"CSPINE_NATIVE_DIR", "CSPINE_TRACE"}
+
+// run runs a pipeline, and says what goes wrong meanwhile.
+func (on *onFlink) run(ctx context.Context, build func(beam.Scope)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watching sync.WaitGroup
+	watching.Go(func() { on.watch(ctx, cancel) })
+	err := on.explain(ctx, submit(ctx, Flink, append(on.flags(), on.r.Flags...), build))
+	var hopeless *failure
+	if errors.As(context.Cause(ctx), &hopeless) {
+		err = hopeless // its cancellation is not what went wrong
+	}
+	cancel(nil)
+	watching.Wait()
+	return err
+}
 
 // explain makes of what Beam returned what a user should read, and cancels on the cluster what was cancelled here.
 func (on *onFlink) explain(ctx context.Context, err error) error {

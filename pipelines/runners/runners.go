@@ -49,6 +49,10 @@ type Runner struct {
 	Dataflow DataflowOptions
 	// Flags are passed to Beam as they are, such as "--project=p".
 	Flags []string
+	// Trouble, if not nil, is told what goes wrong on the way and is tried again.
+	Trouble func(text string)
+	// Began, if not nil, tells whether any step has reported anything. A job on Flink that has not begun after several failures is given up.
+	Began func() bool
 }
 
 // InProcess tells whether the runner works in this process, so that it can be watched here.
@@ -75,7 +79,7 @@ func (r *Runner) Run(ctx context.Context, build func(beam.Scope)) error {
 			return err
 		}
 		defer on.close()
-		return on.explain(ctx, submit(ctx, name, append(on.flags(), r.Flags...), build))
+		return on.run(ctx, build)
 	}
 	if name == Dataflow {
 		run := func() error { return submit(ctx, name, append(r.Dataflow.flags(r.Job), r.Flags...), build) }

@@ -34,9 +34,10 @@ func booted(args []string) bool {
 	})
 }
 
-func working(args []string) bool {
-	return slices.ContainsFunc(args, func(a string) bool { return a == "--worker" || a == "--worker=true" || a == "-worker" })
-}
+// workerFlag comes first among a worker's arguments. The command line has a flag of that name, too, but never first.
+const workerFlag = "--worker=true"
+
+func working(args []string) bool { return len(args) > 0 && args[0] == workerFlag }
 
 // Work is what the program does instead of anything else where AsWorker. It returns only if that fails.
 func Work(args []string) error {
@@ -92,7 +93,7 @@ func boot(args []string) error {
 	if err != nil {
 		return fmt.Errorf("start a worker: %w", err)
 	}
-	err = syscall.Exec(self, []string{self, "--worker=true", "--id=" + *id, "--logging_endpoint=" + info.GetLoggingEndpoint().GetUrl(),
+	err = syscall.Exec(self, []string{self, workerFlag, "--id=" + *id, "--logging_endpoint=" + info.GetLoggingEndpoint().GetUrl(),
 		"--control_endpoint=" + info.GetControlEndpoint().GetUrl()}, env)
 	return fmt.Errorf("start a worker: %w", err)
 }
