@@ -29,6 +29,9 @@ func openStore(t *testing.T, location string) *artifacts.Store {
 // TestEveryFlippedBitIsFoundOrChangesNothing goes through a small store. Frames have bits that say nothing of their content: such a flip
 // may go unseen, since what is read is what was stored.
 func TestEveryFlippedBitIsFoundOrChangesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	bucket := memblob.OpenBucket(nil)
 	defer bucket.Close()
 	driver := artifacts.NewBucketDriver(bucket)

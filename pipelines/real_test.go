@@ -11,6 +11,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/nifti"
+	"github.com/cspine/cspine/internal/publicdata"
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/decode"
@@ -23,14 +24,7 @@ import (
 // head the other way (wasserth/TotalSegmentator, Apache-2.0). Inside its T11 and T12, which stand for C1 and C2 here, the CT has 274 HU
 // in the mean if the two are aligned, and -348 to 192 with any wrong flip (said by the data's README).
 func TestARealThoraxMeetsItsMask(t *testing.T) {
-	root := os.Getenv("CSPINE_TESTDATA")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared", "data")
-	}
-	series, mask := filepath.Join(root, "ct", "thorax-j2k"), filepath.Join(root, "ct", "thorax-j2k.mask.nii.gz")
-	if _, err := os.Stat(mask); err != nil {
-		t.Skipf("no test data: set CSPINE_TESTDATA (%v)", err)
-	}
+	series, mask := publicdata.Path(t, "ct", "thorax-j2k"), publicdata.Path(t, "ct", "thorax-j2k.mask.nii.gz")
 	b := &bench{t: t, data: t.TempDir()}
 	b.site = transforms.Site{Data: b.data, Store: filepath.Join(t.TempDir(), "store")}
 	for _, c := range []struct{ from, to string }{{series, "train_images/thorax"}, {mask, "segmentations/thorax.nii.gz"}} {

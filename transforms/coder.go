@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -66,7 +67,7 @@ const digestMark = 0x01
 
 // appendText writes a text: twice its length, and one more if it is written as it is; and its bytes, every run of 64 hexadecimal digits as theirs.
 func appendText(b []byte, text string) []byte {
-	if bytes.IndexByte([]byte(text), digestMark) >= 0 {
+	if strings.IndexByte(text, digestMark) >= 0 {
 		return append(binary.AppendUvarint(b, uint64(len(text))<<1|1), text...)
 	}
 	short := shortDigests(text)

@@ -4,17 +4,23 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/cspine/cspine/internal/dicom"
+	"github.com/cspine/cspine/internal/source"
+	"github.com/cspine/cspine/transforms/decode"
+	"github.com/cspine/cspine/transforms/ingest"
 )
 
 func main() {
@@ -38,109 +44,90 @@ func main() {
 	}
 }
 
-// slice is a file and what an index knows of it.
-type slice struct {
-	name   string
-	size   int64
-	pixels dicom.PixelFormat
+// study is the files as if they were a study's slices.
+type study struct {
+	data  *source.Source
+	index ingest.Index
+	*decode.Reader
 }
 
-func index(names []string) ([]slice, error) {
-	var all []slice
-	for _, name := range names {
-		s := slice{name: name}
-		if err := s.readHeader(); err != nil {
+func open(ctx context.Context, names []string) (*study, error) {
+	data, err := source.Open(ctx, "/")
+	if err != nil {
+		return nil, err
+	}
+	st := &study{data: data}
+	for i, name := range names {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			return nil, err
+		}
+		file, err := data.Stat(ctx, strings.TrimPrefix(filepath.ToSlash(path), "/"))
+		if err != nil {
+			return nil, err
+		}
+		st.index.Slices = append(st.index.Slices, ingest.Slice{File: file})
+		if err := st.readHeader(ctx, i); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		all = append(all, s)
 	}
-	return all, nil
+	st.Reader = decode.NewReader(data, &st.index)
+	return st, nil
 }
 
-func (s *slice) readHeader() error {
-	f, err := os.Open(s.name)
+func (st *study) readHeader(ctx context.Context, i int) error {
+	s := &st.index.Slices[i]
+	h, err := dicom.ReadHeader(st.data.ReaderAt(ctx, s.File), s.File.Size, nil)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	h, err := dicom.ReadHeader(f, info.Size(), nil)
-	if err != nil {
-		return err
-	}
-	s.size, s.pixels = info.Size(), h.Pixels
+	s.Pixels = h.Pixels
 	return nil
 }
 
-// worker has the memory that is used again for each slice.
-type worker struct {
-	encoded []byte
-	decoded []uint16
-}
-
-// decode reads a slice's pixel data and decodes them, as transforms/decode does.
-func (w *worker) decode(s *slice) error {
-	f, err := os.Open(s.name)
-	if err != nil {
-		return err
+// decode decodes a slice, and gives its memory back.
+func (st *study) decode(ctx context.Context, i int) error {
+	s, err := st.Slice(ctx, i)
+	if err == nil {
+		decode.Release(s)
 	}
-	defer f.Close()
-	offset, n := s.pixels.Offset, s.pixels.Length
-	if s.pixels.Deflated > 0 {
-		offset, n = 0, s.size
-	}
-	w.encoded = slices.Grow(w.encoded[:0], int(n))[:n]
-	if _, err := f.ReadAt(w.encoded, offset); err != nil {
-		return err
-	}
-	value := w.encoded
-	if s.pixels.Deflated > 0 {
-		if value, err = s.pixels.Value(value); err != nil {
-			return err
-		}
-	}
-	out, err := dicom.DecodeFrame(value, s.pixels, 0, w.decoded)
-	w.decoded = out.Pix
 	return err
 }
 
 func measure(names []string, rounds int, header bool) error {
 	runtime.GOMAXPROCS(1)
-	all, err := index(names)
+	ctx := context.Background()
+	st, err := open(ctx, names)
 	if err != nil {
 		return err
 	}
-	var w worker
 	var begin time.Time
 	for round := range rounds + 1 {
 		if round == 1 {
 			begin = time.Now()
 		}
-		for i := range all {
+		for i := range names {
 			if header && round > 0 {
-				if err := all[i].readHeader(); err != nil {
+				if err := st.readHeader(ctx, i); err != nil {
 					return err
 				}
 			}
-			if err := w.decode(&all[i]); err != nil {
+			if err := st.decode(ctx, i); err != nil {
 				return err
 			}
 		}
 	}
-	each := time.Since(begin).Seconds() / float64(rounds*len(all))
+	each := time.Since(begin).Seconds() / float64(rounds*len(names))
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{"ms": 1000 * each})
 }
 
 // scale measures slices a second of one goroutine and of several, in turn, each with as many processors.
 func scale(names []string, rounds, goroutines int) error {
-	all, err := index(names)
+	ctx := context.Background()
+	st, err := open(ctx, names)
 	if err != nil {
 		return err
 	}
-	workers := make([]worker, goroutines)
 	rate := func(n int) (float64, error) {
 		runtime.GOMAXPROCS(n)
 		var wait sync.WaitGroup
@@ -149,8 +136,8 @@ func scale(names []string, rounds, goroutines int) error {
 		for k := range n {
 			wait.Go(func() {
 				for range rounds {
-					for i := range all {
-						if err := workers[k].decode(&all[i]); err != nil {
+					for i := range names {
+						if err := st.decode(ctx, i); err != nil {
 							errs[k] = err
 							return
 						}
@@ -165,7 +152,7 @@ func scale(names []string, rounds, goroutines int) error {
 				return 0, err
 			}
 		}
-		return float64(n*rounds*len(all)) / seconds, nil
+		return float64(n*rounds*len(names)) / seconds, nil
 	}
 	var quotients []float64
 	for pair := range 8 { // the first warms up

@@ -13,7 +13,7 @@ import (
 
 func newDoctor() *cobra.Command {
 	var asJSON bool
-	var data string
+	var data, config string
 	c := &cobra.Command{
 		Use:   "doctor [--data DIR|URL]",
 		Short: "Say which engines this machine has, or what a data set holds and what of it would be refused",
@@ -22,7 +22,8 @@ and the command that gets it.
 
 With --data, read the headers of all files of a data set instead, and say which
 studies would be refused, and why, and what there is: transfer syntaxes, modalities,
-makers, distances. Nothing is stored.
+makers, distances. Nothing is stored. With --config it is as a run with that
+configuration would have it.
 
 Exit status: 0 a model can be run and trained here, 1 not. With --data: 0 no study
 would be refused, 3 some would be, 1 the data set can't be read.`,
@@ -30,7 +31,10 @@ would be refused, 3 some would be, 1 the data set can't be read.`,
   cspine doctor --data rsna2022`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data != "" {
-				return doctorData(c, data, asJSON)
+				return doctorData(c, data, config, asJSON)
+			}
+			if config != "" {
+				return usage("--config goes with --data")
 			}
 			d := diagnose()
 			if asJSON {
@@ -48,11 +52,16 @@ would be refused, 3 some would be, 1 the data set can't be read.`,
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write the findings as JSON")
 	c.Flags().StringVar(&data, "data", "", "folder or bucket URL of studies to look at")
+	c.Flags().StringVar(&config, "config", "", "with --data: parameters of the run, as TOML, of which [ingest] counts")
 	return c
 }
 
-func doctorData(c *cobra.Command, data string, asJSON bool) error {
-	a, err := surveyData(c.Context(), data)
+func doctorData(c *cobra.Command, data, config string, asJSON bool) error {
+	cfg, err := readConfig(config)
+	if err != nil {
+		return err
+	}
+	a, err := surveyData(c.Context(), data, cfg.Ingest)
 	if err != nil {
 		return err
 	}

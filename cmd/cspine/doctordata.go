@@ -56,7 +56,7 @@ type spacing struct {
 func studiesAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
 
 // surveyData reads all headers of a data set.
-func surveyData(ctx context.Context, location string) (*archive, error) {
+func surveyData(ctx context.Context, location string, o ingest.Options) (*archive, error) {
 	data, err := source.Open(ctx, location)
 	if err != nil {
 		return nil, err
@@ -71,14 +71,14 @@ func surveyData(ctx context.Context, location string) (*archive, error) {
 	g.SetLimit(studiesAtOnce())
 	for i, folder := range folders {
 		g.Go(func() (err error) {
-			a.Studies[i], err = ingest.Survey(group, data, folder, ingest.Options{})
+			a.Studies[i], err = ingest.Survey(group, data, folder, o)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	if err := a.goDeeper(ctx, data); err != nil {
+	if err := a.goDeeper(ctx, data, o); err != nil {
 		return nil, err
 	}
 	a.count()
@@ -86,7 +86,7 @@ func surveyData(ctx context.Context, location string) (*archive, error) {
 }
 
 // goDeeper adds what lies where no run would look, and leaves out folders that hold nothing else.
-func (a *archive) goDeeper(ctx context.Context, data *source.Source) error {
+func (a *archive) goDeeper(ctx context.Context, data *source.Source, o ingest.Options) error {
 	var deeper []string
 	for _, f := range a.Studies {
 		deeper = append(deeper, f.Deeper...)
@@ -97,7 +97,7 @@ func (a *archive) goDeeper(ctx context.Context, data *source.Source) error {
 	g.SetLimit(studiesAtOnce())
 	for i, folder := range deeper {
 		g.Go(func() (err error) {
-			found[i], err = ingest.SurveyDeep(ctx, data, folder, ingest.Options{})
+			found[i], err = ingest.SurveyDeep(ctx, data, folder, o)
 			return err
 		})
 	}

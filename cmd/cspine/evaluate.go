@@ -14,12 +14,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/transforms/classify"
 	"github.com/cspine/cspine/transforms/score"
 )
 
 type evaluateFlags struct {
 	submission, truth string
+	keyFile           string
 	heldOut           heldOutFlags
 	outOfFold         bool
 	normalise, plots  string
@@ -38,7 +40,8 @@ the patient the area under the ROC curve with its 95 % confidence interval, aver
 precision, sensitivity at 90 % specificity, specificity at 90 % sensitivity, and the
 Brier score. A dash is what is undefined, as an area where nothing is fractured.
 
-  --submission    a table row_id,fractured, as 'cspine predict' writes it
+  --submission    a table row_id,fractured, as 'cspine predict' writes it; one that
+                  was made with --pseudonymize is compared by the same key
   --out-of-fold   what the trainings of a run answered for the studies that each held
                   out, all folds together
 
@@ -46,12 +49,14 @@ The metric weighs a fractured vertebra 2 and an intact one 1, the patient 14 and
 Losses are divided by the sum of weights of each study (--normalise row, as the
 public graders do) or of all (--normalise global).`,
 		Example: `  cspine evaluate --submission submission.csv --truth rsna2022/train.csv --plots plots
+  cspine evaluate --submission pseudonyms.csv --truth rsna2022/train.csv --pseudonymize keyfile
   cspine evaluate --out-of-fold --store store --run bones`,
 		RunE: func(c *cobra.Command, _ []string) error { return e.run(c) },
 	}
 	f := c.Flags()
 	f.StringVar(&e.submission, "submission", "", "predictions: a table row_id,fractured")
 	f.StringVar(&e.truth, "truth", "", "what is so: a table StudyInstanceUID,patient_overall,C1,…,C7; an empty field is unknown")
+	f.StringVar(&e.keyFile, "pseudonymize", "", "the key file of the predictions' pseudonyms: the truth's studies are given theirs")
 	f.BoolVar(&e.outOfFold, "out-of-fold", false, "score what the trainings of a run answered for held-out studies")
 	e.heldOut.define(f)
 	f.StringVar(&e.normalise, "normalise", string(score.ByRow), "what losses are divided by: row or global")
@@ -107,6 +112,8 @@ func (e *evaluateFlags) run(c *cobra.Command) error {
 	}
 	var held *score.HeldOut
 	switch {
+	case e.outOfFold && e.keyFile != "":
+		return usage("--pseudonymize goes with --submission: what trainings held out has the names of its truth")
 	case e.outOfFold && (e.submission != "" || e.truth != ""):
 		return usage("--out-of-fold takes no --submission and no --truth: both are in the store")
 	case e.outOfFold:
@@ -117,6 +124,9 @@ func (e *evaluateFlags) run(c *cobra.Command) error {
 		return usage("--store, --run, --dataset and --seed go with --out-of-fold")
 	default:
 		held, err = readAnswers(e.submission, e.truth)
+	}
+	if err == nil && e.keyFile != "" {
+		held.Truth, err = pseudonymous(held.Truth, e.keyFile)
 	}
 	if err != nil {
 		return err
@@ -189,6 +199,19 @@ func readAnswers(submission, truth string) (*score.HeldOut, error) {
 		held.Truth, err = readTable(truth, score.ReadTruth)
 	}
 	return &held, err
+}
+
+// pseudonymous names studies as the commands do that take the key.
+func pseudonymous(truth score.Truth, keyFile string) (score.Truth, error) {
+	key, err := pseudonym.Read(keyFile)
+	if err != nil {
+		return nil, usage("--pseudonymize: %w", err)
+	}
+	named := make(score.Truth, len(truth))
+	for study, known := range truth {
+		named[key.UID(study)] = known
+	}
+	return named, nil
 }
 
 // readTable reads a file by one of package score's readers.

@@ -27,9 +27,10 @@ import (
 )
 
 type inspectFlags struct {
-	store, png, mask string
-	pixelDigests     bool
-	showValues, json bool
+	store, png, mask, config string
+	limits                   dicom.Limits // of config
+	pixelDigests             bool
+	showValues, json         bool
 }
 
 func newInspect() *cobra.Command {
@@ -60,11 +61,16 @@ compared with what any other reader makes of them. Colour is refused.`,
   cspine inspect --pixel-digests archive > digests.jsonl`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := readConfig(n.config)
+			if err != nil {
+				return err
+			}
+			n.limits = cfg.Ingest.Limits
 			switch {
 			case n.pixelDigests && (n.png != "" || n.mask != "" || n.store != "" || n.showValues || n.json):
 				return usage("--pixel-digests takes files and folders alone")
 			case n.pixelDigests:
-				return digestPixels(c.OutOrStdout(), args)
+				return digestPixels(c.OutOrStdout(), args, n.limits)
 			case len(args) > 1:
 				return usage("inspect takes one file, or one digest, but with --pixel-digests")
 			}
@@ -78,6 +84,7 @@ compared with what any other reader makes of them. Colour is refused.`,
 	f.BoolVar(&n.showValues, "show-values", false, "of a DICOM file: show the values of all elements, a patient's among them")
 	f.BoolVar(&n.json, "json", false, "of a DICOM file: write JSON")
 	f.StringVar(&n.mask, "mask", "", "the mask to outline on a volume: a path, or a digest")
+	f.StringVar(&n.config, "config", "", "parameters, as TOML, of which [ingest.limits] count: what DICOM files may ask for")
 	return c
 }
 

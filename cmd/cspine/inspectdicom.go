@@ -63,14 +63,14 @@ func dicomCode(err error) string {
 func (n *inspectFlags) dicom(out io.Writer, data []byte) (image.Image, error) {
 	file, size := bytes.NewReader(data), int64(len(data))
 	var r dicomReport
-	elements, err := dicom.Elements(file, size, n.showValues)
+	elements, err := dicom.Elements(file, size, n.showValues, n.limits)
 	if code := dicomCode(err); code == dicom.Empty || code == dicom.NotDICOM || err != nil && code == "" {
 		return nil, err
 	}
 	if r.Elements = elements; err != nil {
 		r.Unlisted = err.Error()
 	}
-	h, err := dicom.ReadHeader(file, size, &dicom.Options{HeaderOnly: true})
+	h, err := dicom.ReadHeader(file, size, &dicom.Options{HeaderOnly: true, Limits: n.limits})
 	var img image.Image
 	if err == nil {
 		p := &h.Pixels
@@ -87,7 +87,7 @@ func (n *inspectFlags) dicom(out io.Writer, data []byte) (image.Image, error) {
 		if img, decoding = r.sum(first, data); err == nil {
 			err = decoding
 		}
-		_, strict := dicom.ReadHeader(file, size, nil)
+		_, strict := dicom.ReadHeader(file, size, &dicom.Options{Limits: n.limits})
 		switch {
 		case strict != nil:
 			err = strict

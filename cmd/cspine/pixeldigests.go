@@ -44,7 +44,7 @@ const digestedFrames = 4
 
 // digestPixels writes a line for each file: of the stored samples of its first frames, the SHA-256 as int32 little endian (floating point
 // ones as float64), and the sum. Folders are gone through. Files come in the order of their names.
-func digestPixels(out io.Writer, paths []string) error {
+func digestPixels(out io.Writer, paths []string, limits dicom.Limits) error {
 	type file struct{ name, path string }
 	var files []file
 	for _, root := range paths {
@@ -74,7 +74,7 @@ func digestPixels(out io.Writer, paths []string) error {
 	go func() {
 		for i, f := range files {
 			g.Go(func() error {
-				line, err := json.Marshal(digestFile(f.name, f.path))
+				line, err := json.Marshal(digestFile(f.name, f.path, limits))
 				if err != nil {
 					line = fmt.Appendf(nil, `{"file":%q,"read":"error"}`, f.name)
 				}
@@ -91,7 +91,7 @@ func digestPixels(out io.Writer, paths []string) error {
 	return nil
 }
 
-func digestFile(name, path string) (d pixelDigest) {
+func digestFile(name, path string, limits dicom.Limits) (d pixelDigest) {
 	d = pixelDigest{File: name, Read: "error"}
 	fail := func(err error) {
 		d.Why = err.Error()
@@ -105,13 +105,17 @@ func digestFile(name, path string) (d pixelDigest) {
 			fail(refusal.Recovered(p))
 		}
 	}()
+	if info, err := os.Stat(path); err == nil && info.Size() > limits.WithDefaults().Bytes {
+		d.Code, d.Why = dicom.OverLimit, fmt.Sprintf("the file has %d bytes, at most %d are read", info.Size(), limits.WithDefaults().Bytes)
+		return d
+	}
 	file, err := os.ReadFile(path)
 	if err != nil {
 		fail(err)
 		return d
 	}
 	d.Part10 = len(file) >= 132 && string(file[128:132]) == "DICM"
-	h, err := dicom.ReadHeader(bytes.NewReader(file), int64(len(file)), &dicom.Options{HeaderOnly: true})
+	h, err := dicom.ReadHeader(bytes.NewReader(file), int64(len(file)), &dicom.Options{HeaderOnly: true, Limits: limits})
 	if err != nil {
 		fail(err)
 		return d

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // A deflated data set (PS3.5, A.5) is inflated whole before it is read. A file may grow to inflatedTimes its size and inflatedRoom: the
@@ -32,12 +33,14 @@ func (f *inflated) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// inflate returns what is deflated from a byte of a file of size bytes on.
-func inflate(r io.ReaderAt, from, size int64) (*inflated, error) {
-	limit := inflatedTimes*size + inflatedRoom
+// inflate returns what is deflated from a byte of a file of size bytes on, as long as it is no longer than most.
+func inflate(r io.ReaderAt, from, size, most int64) (*inflated, error) {
+	limit := min(inflatedTimes*size+inflatedRoom, most)
 	data, err := io.ReadAll(io.LimitReader(flate.NewReader(io.NewSectionReader(r, from, size-from)), limit+1))
 	var corrupt flate.CorruptInputError
 	switch {
+	case err == nil && int64(len(data)) > limit && limit == most:
+		return nil, overLimit("bytes", 0, from, "the deflated data set has more than the %d bytes that are allowed", limit)
 	case err == nil && int64(len(data)) > limit:
 		return nil, malformed(0, from, "the deflated data set has more than %d bytes, in a file of %d", limit, size)
 	case err == nil:
@@ -57,7 +60,7 @@ func (f *PixelFormat) Value(file []byte) ([]byte, error) {
 		if f.Deflated > size {
 			return nil, truncated(tagPixelData, size, "the file ends before its data set")
 		}
-		whole, err := inflate(bytes.NewReader(file), f.Deflated, size)
+		whole, err := inflate(bytes.NewReader(file), f.Deflated, size, math.MaxInt64)
 		if err != nil {
 			return nil, err
 		}

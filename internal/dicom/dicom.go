@@ -14,8 +14,9 @@
 //   - The codecs, which it has not: packages jpegll, jpegls, jpeg2000, rle and, for all others, sandbox.
 //
 // Invariants:
-//   - Reading must not panic, and must not allocate by what a file claims: memory is bounded by constants
+//   - Reading must not panic, and must not allocate by what a file claims: memory is bounded by Limits
 //     and by the bytes really there.
+//   - Limits refuse, and change nothing of what is read: an index made under one set of them is right under all.
 //   - A file that misses a byte of its pixel data must not be read with success.
 //   - Errors must carry no value of the file but codes, numbers, tags and UIDs that are checked to be ones:
 //     a header is full of the patient.
@@ -23,7 +24,10 @@
 //     beside them.
 package dicom
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // Header is what the pipeline needs to know of one CT slice before its pixels.
 type Header struct {
@@ -85,6 +89,9 @@ type PixelFormat struct {
 	Bare bool `json:"bare,omitempty"`
 	// Words says that samples of up to eight bits lie in words of sixteen, which big endian files swap.
 	Words bool `json:"words,omitempty"`
+	// MaxPixels is the most rows x columns that are decoded; 0 means the default of Limits. It is a limit's, nothing of the file: whoever kept
+	// a format that was accepted under another sets it anew.
+	MaxPixels int `json:"-"`
 }
 
 // Options say what ReadHeader accepts.
@@ -92,6 +99,8 @@ type Options struct {
 	// HeaderOnly accepts files DecodeFrame would refuse: other modalities, transfer syntaxes and pixel
 	// formats, and none at all. Files whose syntax hides the header itself stay refused.
 	HeaderOnly bool
+	// Limits bound what is read.
+	Limits Limits
 }
 
 // ReadHeader reads the header of a file of size bytes. It reads the first 16 KiB, further blocks when the
@@ -103,7 +112,7 @@ func ReadHeader(r io.ReaderAt, size int64, opts *Options) (*Header, error) {
 	if opts != nil {
 		o = *opts
 	}
-	s := getScanner(r, size)
+	s := getScanner(r, size, o.Limits)
 	defer s.release()
 	if err := s.scan(); err != nil {
 		return nil, err
@@ -112,18 +121,40 @@ func ReadHeader(r io.ReaderAt, size int64, opts *Options) (*Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !o.HeaderOnly && h.Modality != "CT" {
-		return nil, &Error{Code: NotCT, Tag: tagModality.String(), Detail: "modality is " + CodeString(h.Modality),
-			Remedy: "leave files of other modalities out of the study's folder"}
+	if !o.HeaderOnly {
+		switch {
+		case h.Modality != "CT":
+			return nil, &Error{Code: NotCT, Tag: tagModality.String(), Offset: s.offset(tagModality), Detail: "modality is " + CodeString(h.Modality),
+				Remedy: "leave files of other modalities out of the study's folder"}
+		case size > s.limits.Bytes:
+			return nil, overLimit("bytes", s.pixels.tag, s.pixels.value, "the file has %d bytes, at most %d are read", size, s.limits.Bytes)
+		}
 	}
 	if err := s.locatePixels(&h.Pixels); err != nil {
 		return nil, err
 	}
-	h.places = s.places
+	h.places, h.Pixels.MaxPixels = s.places, o.Limits.Pixels
 	if !o.HeaderOnly {
 		if err := h.Pixels.check(); err != nil {
-			return nil, err
+			return nil, s.placed(err)
 		}
 	}
 	return h, nil
+}
+
+// placed adds to an error where in the file its element lies.
+func (s *scanner) placed(err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Offset != 0 {
+		return err
+	}
+	if e.Tag == place(s.pixels.tag) {
+		e.Offset = s.pixels.value
+	}
+	for _, f := range s.found {
+		if e.Tag == place(f.tag) {
+			e.Offset = f.offset
+		}
+	}
+	return err
 }

@@ -29,10 +29,10 @@ const shownValue = 96
 
 // Elements lists a file's data elements in their order: meta information, data set, and what lies in its sequences; of the pixel data, the
 // element alone. Values are those of technical elements that are numbers, codes or the standard's UIDs, such as Rows and TransferSyntaxUID;
-// with values, all. It keeps to the bounds of ReadHeader, here for the content of all sequences. With an error about the file, which is an
-// *Error, come the elements before it.
-func Elements(r io.ReaderAt, size int64, values bool) ([]Element, error) {
-	s := getScanner(r, size)
+// with values, all. It keeps to the limits as ReadHeader does, here for the content of all sequences. With an error about the file, which is
+// an *Error, come the elements before it.
+func Elements(r io.ReaderAt, size int64, values bool, limits Limits) ([]Element, error) {
+	s := getScanner(r, size, limits)
 	defer s.release()
 	l := lister{scanner: s, values: values}
 	s.visit = func(h head) error { return l.add(h, false) }
@@ -58,7 +58,6 @@ type lister struct {
 	*scanner
 	values bool
 	signed bool // PixelRepresentation says so
-	depth  int
 	all    []Element
 }
 
@@ -80,21 +79,13 @@ func (l *lister) element(h head, implicit bool) (int64, error) {
 		return f.Offset + f.Length, nil
 	case h.length != undefinedLength && vr != "SQ":
 		return h.value + int64(h.length), nil
-	case l.depth+2 > maxDepth:
-		return 0, malformed(h.tag, h.value, "sequences nested more than %d deep", maxDepth)
 	}
-	l.depth++
-	end, err := l.eachItem(h, implicit, func(item head, implicit bool) (int64, error) {
+	return l.eachItem(h, implicit, func(item head, implicit bool) (int64, error) {
 		if err := l.add(item, implicit); err != nil {
 			return 0, err
 		}
-		l.depth++
-		end, err := l.eachElement(item, implicit, func(h head) (int64, error) { return l.element(h, implicit) })
-		l.depth--
-		return end, err
+		return l.eachElement(item, implicit, func(h head) (int64, error) { return l.element(h, implicit) })
 	})
-	l.depth--
-	return end, err
 }
 
 // add lists one element without its content.

@@ -34,7 +34,7 @@ func TestElementsEqualPydicoms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			elements, err := Elements(bytes.NewReader(file), int64(len(file)), true)
+			elements, err := Elements(bytes.NewReader(file), int64(len(file)), true, Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func TestElementsHideValues(t *testing.T) {
 	w.text(tagSlope, "DS", "1.5")
 	w.short(tagRows, "US", 12)
 	for _, values := range []bool{false, true} {
-		all, err := Elements(bytes.NewReader(w.buf), int64(len(w.buf)), values)
+		all, err := Elements(bytes.NewReader(w.buf), int64(len(w.buf)), values, Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestElementsEscapeAndCutValues(t *testing.T) {
 	} {
 		w := part10(ExplicitLittleEndian)
 		w.text(tagManufacturer, "LO", c.value)
-		all, err := Elements(bytes.NewReader(w.buf), int64(len(w.buf)), true)
+		all, err := Elements(bytes.NewReader(w.buf), int64(len(w.buf)), true, Limits{})
 		if err != nil || all[len(all)-1].Value != c.want {
 			t.Errorf("%q: %q, %v; want %q", c.value, all[len(all)-1].Value, err, c.want)
 		}
@@ -116,15 +116,15 @@ func TestElementsEscapeAndCutValues(t *testing.T) {
 func TestElementsOfSpoiltFilesEndWithAReason(t *testing.T) {
 	for _, h := range hostile {
 		file := h.file()
-		all, err := Elements(bytes.NewReader(file), int64(len(file)), true)
-		if err != nil && codeOf(err) == "" || len(all) > maxElements {
+		all, err := Elements(bytes.NewReader(file), int64(len(file)), true, Limits{})
+		if err != nil && codeOf(err) == "" || len(all) > defaultElements {
 			t.Errorf("%s: %d elements, %v", h.name, len(all), err)
 		}
 	}
 	for _, ts := range syntaxes {
 		file := mustEncode(t, phantomSlice(8, 12, true), ts)
 		for n := range file {
-			if _, err := Elements(bytes.NewReader(file[:n]), int64(n), true); err != nil && codeOf(err) == "" {
+			if _, err := Elements(bytes.NewReader(file[:n]), int64(n), true, Limits{}); err != nil && codeOf(err) == "" {
 				t.Fatalf("%s, %d bytes: %v", ts.Name(), n, err)
 			}
 		}

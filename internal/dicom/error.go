@@ -10,7 +10,8 @@ const (
 	Empty             = "empty"              // no bytes
 	NotDICOM          = "not_dicom"          // something else
 	Truncated         = "truncated"          // bytes are missing
-	Malformed         = "malformed"          // not what the standard allows, or beyond this package's bounds
+	Malformed         = "malformed"          // not what the standard allows, or a value too long to be one
+	OverLimit         = "over_limit"         // beyond Limits
 	NotCT             = "not_ct"             // another modality
 	NoPixels          = "no_pixels"          // an object without pixel data
 	UnsupportedSyntax = "unsupported_syntax" // a transfer syntax this package does not read

@@ -56,6 +56,11 @@ func (s *scanner) shortText(h head) (string, error) {
 
 // eachItem calls f for every item of a sequence, of defined length or not; f returns where the item ends. It returns where the sequence ends.
 func (s *scanner) eachItem(of head, implicit bool, f func(item head, implicit bool) (int64, error)) (int64, error) {
+	if err := s.deeper(1, of.tag, of.value); err != nil {
+		return 0, err
+	}
+	s.depth++
+	defer func() { s.depth-- }()
 	implicit = implicit || string(of.vr[:]) == "UN"
 	end := of.value + int64(of.length)
 	for off := of.value; ; {
@@ -80,6 +85,11 @@ func (s *scanner) eachItem(of head, implicit bool, f func(item head, implicit bo
 
 // eachElement calls f for every element of an item; f returns where the element ends. It returns where the item ends.
 func (s *scanner) eachElement(item head, implicit bool, f func(h head) (int64, error)) (int64, error) {
+	if err := s.deeper(1, item.tag, item.value); err != nil {
+		return 0, err
+	}
+	s.depth++
+	defer func() { s.depth-- }()
 	end := item.value + int64(item.length)
 	for off := item.value; ; {
 		if item.length != undefinedLength && off >= end {

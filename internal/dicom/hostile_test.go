@@ -100,11 +100,11 @@ var hostile = []struct {
 		w.item(tagItem, 0xe0000000)
 		return append(w.buf, make([]byte, 100)...)
 	}},
-	{"40 KB of nested sequences, explicit", Malformed, func() []byte { return nested(ExplicitLittleEndian) }},
-	{"40 KB of nested sequences, implicit", Malformed, func() []byte { return nested(ImplicitLittleEndian) }},
-	{"elements without end", Malformed, func() []byte {
+	{"40 KB of nested sequences, explicit", OverLimit, func() []byte { return nested(ExplicitLittleEndian) }},
+	{"40 KB of nested sequences, implicit", OverLimit, func() []byte { return nested(ImplicitLittleEndian) }},
+	{"elements without end", OverLimit, func() []byte {
 		w := part10(ExplicitLittleEndian)
-		for range maxElements + 1 {
+		for range defaultElements + 1 {
 			w.text(0x00090010, "LO")
 		}
 		return w.buf

@@ -51,8 +51,8 @@ func (f *PixelFormat) nativeLength() int64 {
 func (s *scanner) followFragments(f *PixelFormat) error {
 	off := f.Offset
 	for n := 0; ; n++ {
-		if n > maxElements {
-			return malformed(tagPixelData, off, "more than %d fragments", maxElements)
+		if n > s.limits.Elements+1 { // the offset table and the delimiter are no fragments
+			return overLimit("elements", tagPixelData, off, "more than %d fragments", s.limits.Elements)
 		}
 		b, err := s.exactly(tagPixelData, off, 8)
 		if err != nil {
@@ -84,8 +84,8 @@ func (s *scanner) followFragments(f *PixelFormat) error {
 			continue
 		}
 		s.places = &places{}
-		if length > 4*maxElements {
-			return malformed(t, begin, "an offset table of %d bytes", length)
+		if int64(length) > 4*int64(s.limits.Elements) {
+			return overLimit("elements", tagPixelData, begin, "an offset table of %d bytes, for more than %d fragments", length, s.limits.Elements)
 		}
 		for at := begin + 8; at < off; at += blockSize {
 			part, err := s.exactly(t, at, int(min(off-at, blockSize)))
@@ -97,12 +97,11 @@ func (s *scanner) followFragments(f *PixelFormat) error {
 	}
 }
 
-// maxPixels bounds a frame: 8192 rows x 8192 columns.
-const maxPixels = 1 << 26
-
 func refuse(code string, t tag, remedy, format string, args ...any) error {
 	return &Error{Code: code, Tag: t.String(), Detail: fmt.Sprintf(format, args...), Remedy: remedy}
 }
+
+func (f *PixelFormat) maxPixels() int { return Limits{Pixels: f.MaxPixels}.WithDefaults().Pixels }
 
 // check refuses formats DecodeFrame does not read.
 func (f *PixelFormat) check() error {
@@ -131,8 +130,8 @@ func (f *PixelFormat) checkSamples() error {
 		return f.TransferSyntax.unsupported()
 	case f.Samples != 1:
 		return refuse(UnsupportedPixels, tagSamples, "export the original slices", "%d samples a pixel: colour is no CT", f.Samples)
-	case f.Rows*f.Columns > maxPixels:
-		return refuse(UnsupportedPixels, tagRows, "export the slices smaller", "%d rows x %d columns, more than %d pixels", f.Rows, f.Columns, maxPixels)
+	case f.Rows*f.Columns > f.maxPixels():
+		return overLimit("pixels", tagRows, 0, "%d rows x %d columns are more than %d pixels", f.Rows, f.Columns, f.maxPixels())
 	case f.Float && (f.Encapsulated || f.BitsAllocated != 32 && f.BitsAllocated != 64):
 		return refuse(Malformed, tagBitsAllocated, remedyCopyAgain, "floating point numbers of %d bits", f.BitsAllocated)
 	case !f.Float && f.BitsAllocated != 1 && f.BitsAllocated != 8 && f.BitsAllocated != 16 && f.BitsAllocated != 32:

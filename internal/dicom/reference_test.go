@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/cspine/cspine/internal/dicom/jpegll"
+	"github.com/cspine/cspine/internal/publicdata"
 )
 
 // expected is what pydicom made of a file (one line of dicom-expected.jsonl).
@@ -39,14 +40,8 @@ type expected struct {
 }
 
 func testData(t testing.TB) string {
-	dir := os.Getenv("CSPINE_TESTDATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "dicom-expected.jsonl")); err != nil {
-		t.Skip("the public DICOM files are not here; CSPINE_TESTDATA names their folder")
-	}
-	return dir
+	t.Helper()
+	return filepath.Dir(publicdata.Path(t, "dicom-expected.jsonl"))
 }
 
 func readExpected(t testing.TB, file string) (all []expected) {

@@ -7,13 +7,6 @@ import (
 	"sync"
 )
 
-// The bounds of a header. What lies beyond them is no CT slice.
-const (
-	maxDepth    = 32      // of sequences within sequences of undefined length
-	maxElements = 1 << 16 // in a file, those in sequences of undefined length included
-	maxValue    = 4 << 10 // bytes of an element that is parsed
-)
-
 // wanted are the elements the library gets to parse, with the VR they are rewritten with.
 var wanted = map[tag]string{
 	tagImageType: "CS", tagSOPClassUID: "UI", tagSOPInstanceUID: "UI", tagModality: "CS", tagManufacturer: "LO",
@@ -31,7 +24,9 @@ type scanner struct {
 	implicit bool             // the data set's form of elements
 	order    binary.ByteOrder // of the meta information, then of the data set
 	deflated int64            // where a deflated data set begins, else 0
+	limits   Limits           // all set
 	elements int              // seen so far
+	depth    int              // of sequences and items that are gone into
 
 	found  []foundElement
 	values []byte // of the found elements, one behind the other
@@ -61,10 +56,11 @@ type head struct {
 
 var scannerPool = sync.Pool{New: func() any { return new(scanner) }}
 
-func getScanner(r io.ReaderAt, size int64) *scanner {
+func getScanner(r io.ReaderAt, size int64, limits Limits) *scanner {
 	s := scannerPool.Get().(*scanner)
 	s.reset(r, size)
-	s.syntax, s.implicit, s.elements, s.pixels = "", false, 0, head{}
+	s.limits, s.elements, s.depth = limits.WithDefaults(), 0, 0
+	s.syntax, s.implicit, s.pixels = "", false, head{}
 	s.order, s.deflated = binary.LittleEndian, 0
 	s.found, s.values = s.found[:0], s.values[:0]
 	s.shared, s.each, s.places, s.visit = nil, nil, nil, nil
@@ -144,7 +140,7 @@ func (s *scanner) begin() (int64, error) {
 	case ExplicitBigEndian:
 		s.order = binary.BigEndian
 	case DeflatedLittleEndian:
-		whole, err := inflate(s.r, off, s.size)
+		whole, err := inflate(s.r, off, s.size, s.limits.Bytes)
 		if err != nil {
 			return 0, err
 		}
@@ -217,14 +213,14 @@ func (s *scanner) meta(off int64) (int64, error) {
 
 // head reads the head of the element at off.
 func (s *scanner) head(off int64, implicit bool) (head, error) {
-	if s.elements++; s.elements > maxElements {
-		return head{}, malformed(0, off, "more than %d elements before the pixel data", maxElements)
-	}
 	b, err := s.bytes(0, off, 8)
 	if err != nil {
 		return head{}, err
 	}
 	h := head{tag: tag(s.order.Uint16(b))<<16 | tag(s.order.Uint16(b[2:])), value: off + 8}
+	if s.elements++; s.elements > s.limits.Elements {
+		return head{}, overLimit("elements", h.tag, off, "more than %d elements before the pixel data", s.limits.Elements)
+	}
 	if implicit || h.tag.group() == tagItem.group() {
 		h.length = s.order.Uint32(b[4:])
 	} else {
@@ -296,12 +292,15 @@ func (s *scanner) keep(h head) error {
 // sequence moves behind a sequence of undefined length (PS3.5, section 7.5). Items and elements of defined
 // length are stepped over; only undefined lengths nest.
 func (s *scanner) sequence(of head, implicit bool) (int64, error) {
+	if err := s.deeper(1, of.tag, of.value); err != nil {
+		return 0, err
+	}
 	type level struct{ item, implicit bool }
-	var stack [maxDepth]level
+	stack := make([]level, 1, defaultDepth) // so many are not on the heap
 	stack[0] = level{implicit: implicit}
-	depth, off := 1, of.value
-	for depth > 0 {
-		top := stack[depth-1]
+	off := of.value
+	for len(stack) > 0 {
+		top := stack[len(stack)-1]
 		h, err := s.head(off, top.implicit)
 		if err != nil {
 			return 0, err
@@ -310,7 +309,7 @@ func (s *scanner) sequence(of head, implicit bool) (int64, error) {
 		next := top
 		switch {
 		case top.item && h.tag == tagItemEnd, !top.item && h.tag == tagSequenceEnd:
-			depth--
+			stack = stack[:len(stack)-1]
 			continue
 		case top.item == (h.tag.group() == tagItem.group()):
 			return 0, malformed(h.tag, h.value, "not allowed at its place in the sequence %s", of.tag)
@@ -322,13 +321,20 @@ func (s *scanner) sequence(of head, implicit bool) (int64, error) {
 		default:
 			next.item = true
 		}
-		if depth == maxDepth {
-			return 0, malformed(of.tag, h.value, "sequences nested more than %d deep", maxDepth)
+		if err := s.deeper(len(stack)+1, of.tag, h.value); err != nil {
+			return 0, err
 		}
-		stack[depth] = next
-		depth++
+		stack = append(stack, next)
 	}
 	return off, nil
+}
+
+// deeper refuses to go so many levels deeper, at an offset in a sequence.
+func (s *scanner) deeper(levels int, t tag, offset int64) error {
+	if s.depth+levels > s.limits.Depth {
+		return overLimit("depth", t, offset, "sequences and their items are nested more than %d deep", s.limits.Depth)
+	}
+	return nil
 }
 
 // knownVR says whether two bytes are a value representation (PS3.5, section 6.2).

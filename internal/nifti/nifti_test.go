@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/cspine/cspine/internal/publicdata"
 	"github.com/cspine/cspine/internal/volume"
 )
 
@@ -71,22 +72,8 @@ func TestReadsWhatNibabelReads(t *testing.T) {
 	}
 }
 
-// sharedData finds the collection of public test data; the test is skipped where it is not there.
-func sharedData(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("CSPINE_TESTDATA")
-	if dir == "" {
-		dir = "../../../shared/data"
-	}
-	dir = filepath.Join(dir, "nifti")
-	if _, err := os.Stat(filepath.Join(dir, "expected.json")); err != nil {
-		t.Skip("no shared test data (set CSPINE_TESTDATA)")
-	}
-	return dir
-}
-
 func TestSharedCollectionAgreesWithNibabel(t *testing.T) {
-	dir := sharedData(t)
+	dir := publicdata.Path(t, "nifti")
 	index, err := os.ReadFile(filepath.Join(dir, "expected.json"))
 	if err != nil {
 		t.Fatal(err)

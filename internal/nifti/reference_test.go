@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cspine/cspine/internal/publicdata"
 	"github.com/cspine/cspine/internal/volume"
 )
 
@@ -37,7 +38,7 @@ var refusals = map[string]string{
 }
 
 func TestEveryVoxelOfTheSharedDataIsNibabels(t *testing.T) {
-	dir := filepath.Dir(sharedData(t))
+	dir := filepath.Dir(publicdata.Path(t, "nifti"))
 	var all []reference
 	if err := json.Unmarshal(testFile(t, "shared.json"), &all); err != nil {
 		t.Fatal(err)

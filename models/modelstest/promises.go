@@ -14,24 +14,25 @@ import (
 
 // promises checks what models.Trainer promises besides numbers.
 func (s trainingSuite) promises(t *testing.T) {
+	// Those that train one network and no other come first, and while they do an engine may keep what it compiled for it.
+	t.Run("equal runs give equal bits, side by side too", s.equalRuns)
+	t.Run("inference leaves gradients alone", s.inferBetween)
+	t.Run("one thread", s.oneThread)
+	t.Run("refuses batches", s.refusesBatches)
+	t.Run("refuses names and states", s.refusesStates)
+	t.Run("honours contexts", s.contexts)
+	t.Run("training goes on from a state as if it had not stopped", s.resumes)
+	t.Run("states are copies", s.copies)
+	t.Run("close", s.close)
+	t.Run("other input shapes than the file's", s.shapes)
+	t.Run("bf16", s.bf16)
 	for _, name := range cases(t, "dropout") {
 		t.Run(name+" drops its share", func(t *testing.T) { s.dropout(t, load(t, name)) })
 	}
 	t.Run("extreme probabilities give finite losses and gradients", s.extremes)
 	t.Run("a term whose weights are all 0 adds nothing", s.nothingCounts)
-	t.Run("equal runs give equal bits, side by side too", s.equalRuns)
-	t.Run("training goes on from a state as if it had not stopped", s.resumes)
-	t.Run("states are copies", s.copies)
-	t.Run("inference leaves gradients alone", s.inferBetween)
-	t.Run("other input shapes than the file's", s.shapes)
-	t.Run("one thread", s.oneThread)
-	t.Run("bf16", s.bf16)
 	t.Run("refuses files", s.refusesFiles)
 	t.Run("refuses options", s.refusesOptions)
-	t.Run("refuses batches", s.refusesBatches)
-	t.Run("refuses names and states", s.refusesStates)
-	t.Run("honours contexts", s.contexts)
-	t.Run("close", s.close)
 }
 
 // small is a network with convolutions, normalisations, pools and skips.

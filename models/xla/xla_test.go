@@ -12,7 +12,17 @@ import (
 
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/modelstest"
+	"github.com/cspine/cspine/models/xla/pjrt"
 )
+
+// TestMain has programs for the processor optimised less by LLVM, which takes most of their compilation and is none of ours. A flag that is set
+// stays as it is.
+func TestMain(m *testing.M) {
+	if os.Getenv("CSPINE_XLA_PLUGIN") == "" && os.Getenv("XLA_FLAGS") == "" {
+		_ = pjrt.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=1") // where it fails there is no XLA either
+	}
+	os.Exit(m.Run())
+}
 
 // engine returns an engine on the processor, or on what the plugin named in CSPINE_XLA_PLUGIN serves. It skips the test
 // where there is none.

@@ -41,8 +41,10 @@ func (r *Reader) Slice(ctx context.Context, i int) (volume.Slice, error) {
 		return volume.Slice{}, err
 	}
 	s := &r.index.Slices[i]
-	offset, n := s.Pixels.Offset, s.Pixels.Length
-	if s.Pixels.Deflated > 0 {
+	format := s.Pixels
+	format.MaxPixels = format.Rows * format.Columns // the index has what was small enough for its limits
+	offset, n := format.Offset, format.Length
+	if format.Deflated > 0 {
 		offset, n = 0, s.File.Size
 	}
 	buf, _ := encoded.Get().(*[]byte)
@@ -55,8 +57,8 @@ func (r *Reader) Slice(ctx context.Context, i int) (volume.Slice, error) {
 		return volume.Slice{}, err
 	}
 	*buf = value
-	if s.Pixels.Deflated > 0 {
-		if value, err = s.Pixels.Value(value); err != nil {
+	if format.Deflated > 0 {
+		if value, err = format.Value(value); err != nil {
 			return volume.Slice{}, fmt.Errorf("decode %s: %w", r.index.Key(i), err)
 		}
 	}
@@ -64,7 +66,7 @@ func (r *Reader) Slice(ctx context.Context, i int) (volume.Slice, error) {
 	if p, _ := decoded.Get().(*[]uint16); p != nil {
 		pix = *p
 	}
-	out, err := dicom.DecodeFrame(value, s.Pixels, 0, pix)
+	out, err := dicom.DecodeFrame(value, format, 0, pix)
 	if err != nil {
 		return volume.Slice{}, fmt.Errorf("decode %s: %w", r.index.Key(i), err)
 	}

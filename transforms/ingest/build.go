@@ -26,6 +26,7 @@ const (
 	Unsupported      refusal.Code = "unsupported_pixels"
 	MixedStudies     refusal.Code = "mixed_studies"
 	MultiFrame       refusal.Code = "multi_frame"
+	OverLimit        refusal.Code = "over_limit"
 
 	// These are warnings.
 	NotDICOM          refusal.Code = "not_dicom"
@@ -62,8 +63,9 @@ type Options struct {
 	TiltDegrees float64
 	// Uneven is the part of the median step by which a step may differ unreported; zero means 0.1.
 	Uneven float64
-	// SetAside are reasons for which a few files do not refuse the study: damaged_slice, unsupported_pixels, no_geometry, and mixed_orientation and
-	// mixed_size of slices that are not like most. They are set aside with a warning, as long as they are at most a tenth of the study's files.
+	// SetAside are reasons for which a few files do not refuse the study: damaged_slice, unsupported_pixels, over_limit, no_geometry, and
+	// mixed_orientation and mixed_size of slices that are not like most. They are set aside with a warning, as long as they are at most a tenth of
+	// the study's files.
 	SetAside []refusal.Code
 	// Refuse are warnings for which a study is refused all the same.
 	Refuse []refusal.Code
@@ -71,11 +73,14 @@ type Options struct {
 	Resample []refusal.Code
 	// Accept are those that are otherwise put right: frames that are mirrored or turned stay as they are stored.
 	Accept []refusal.Code
+	// Limits bound what a file may ask for. They say whether a study has an index, and nothing of what is in it, unless SetAside has over_limit: see
+	// the index's recipe.
+	Limits dicom.Limits
 }
 
 // Check says what is wrong with options.
 func (o *Options) Check() error {
-	lenient := []refusal.Code{Damaged, Unsupported, NoGeometry, MixedOrientation, MixedSize}
+	lenient := []refusal.Code{Damaged, Unsupported, OverLimit, NoGeometry, MixedOrientation, MixedSize}
 	for _, c := range []struct {
 		name        string
 		codes, mays []refusal.Code
@@ -90,6 +95,9 @@ func (o *Options) Check() error {
 				return fmt.Errorf("%s %q is not one of %v", c.name, code, c.mays)
 			}
 		}
+	}
+	if err := o.Limits.Check(); err != nil {
+		return fmt.Errorf("limits: %w", err)
 	}
 	return nil
 }
@@ -158,9 +166,9 @@ func (x *Index) without(bad []string, all int, code refusal.Code, detail string,
 // separate keeps the CT slices, sets aside what is no DICOM or no CT, and refuses damaged slices.
 func (x *Index) separate(files []File, opts *Options) ([]File, error) {
 	var ct []File
-	var damaged, unread []string
+	var damaged, unread, beyond []string
 	var detail string
-	var unsupported *dicom.Error
+	var unsupported, over *dicom.Error
 	for _, f := range files {
 		var de *dicom.Error
 		switch {
@@ -177,6 +185,11 @@ func (x *Index) separate(files []File, opts *Options) ([]File, error) {
 				unsupported = de
 			}
 			unread = append(unread, f.Object.Key)
+		case errors.As(f.Err, &de) && de.Code == dicom.OverLimit:
+			if over == nil {
+				over = de
+			}
+			beyond = append(beyond, f.Object.Key)
 		case errors.As(f.Err, &de):
 			damaged = append(damaged, f.Object.Key)
 			if detail == "" {
@@ -191,7 +204,10 @@ func (x *Index) separate(files []File, opts *Options) ([]File, error) {
 			"%d of %d files can't be read as DICOM; the first: %s", len(damaged), len(files), detail).About(damaged...)
 	}
 	if unsupported != nil && !x.without(unread, len(files), Unsupported, unsupported.Detail, opts) {
-		return nil, refusal.New(Unsupported, unsupported.Remedy, "%d of %d files: %w", len(unread), len(files), unsupported).About(unread...)
+		return nil, refusal.New(Unsupported, unsupported.Remedy, "%d of %d files: %w", len(unread), len(files), remediless(unsupported)).About(unread...)
+	}
+	if over != nil && !x.without(beyond, len(files), OverLimit, over.Detail, opts) {
+		return nil, refusal.New(OverLimit, over.Remedy, "%d of %d files: %w", len(beyond), len(files), remediless(over)).About(beyond...)
 	}
 	if len(ct) == 0 {
 		e := refusal.New(Empty, "point --data at the folder that holds the studies' folders", "no CT slice among %d files", len(files))
@@ -201,6 +217,13 @@ func (x *Index) separate(files []File, opts *Options) ([]File, error) {
 		return nil, e
 	}
 	return ct, nil
+}
+
+// remediless is an error without its remedy, which the refusal has.
+func remediless(e *dicom.Error) error {
+	bare := *e
+	bare.Remedy = ""
+	return &bare
 }
 
 func (x *Index) setAside(f File, code refusal.Code, detail string) {

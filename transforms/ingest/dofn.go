@@ -161,7 +161,7 @@ func alias(names *pseudonym.Key, data, folder string) string {
 func (f *IndexFn) index(ctx context.Context, r *transforms.Report, data *source.Source, study *transforms.Study, folder string, names *pseudonym.Key,
 	recipe artifacts.Recipe, objects []source.Object) error {
 	res, err := r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-		files, err := headers(ctx, data, folder, objects)
+		files, err := headers(ctx, data, folder, objects, f.Options.Limits)
 		if err != nil {
 			return artifacts.Content{}, err
 		}
@@ -223,10 +223,16 @@ func (f *IndexFn) recipe(folder string, objects []source.Object) artifacts.Recip
 	for _, policy := range []struct {
 		name  string
 		codes []refusal.Code
-	}{{"set_aside", o.SetAside}, {"refuse", o.Refuse}} {
+	}{{"set_aside", o.SetAside}, {"refuse", o.Refuse}, {"resample", o.Resample}, {"accept", o.Accept}} {
 		if len(policy.codes) > 0 {
 			params = append(params, artifacts.Param{Name: policy.name, Value: fmt.Sprint(slices.Compact(slices.Sorted(slices.Values(policy.codes))))})
 		}
+	}
+	// Limits only refuse, so that a study which was accepted under higher ones stays accepted: its index is there, and is what they would make of
+	// it, too. Where files beyond them are set aside they say what is in the index.
+	if slices.Contains(o.SetAside, OverLimit) {
+		l := o.Limits.WithDefaults()
+		params = append(params, artifacts.Param{Name: "limits", Value: fmt.Sprintf("bytes %d, depth %d, elements %d, pixels %d", l.Bytes, l.Depth, l.Elements, l.Pixels)})
 	}
 	return artifacts.Recipe{Transform: "index", Version: Version, Params: params,
 		Inputs: []artifacts.Input{{Name: "listing", Digest: listing}}}
@@ -261,7 +267,7 @@ func listing(ctx context.Context, data *source.Source, folder string) (all []sou
 const headersAtOnce = 8
 
 // headers reads the header of every file. An object of several frames with a geometry of their own counts as so many files.
-func headers(ctx context.Context, data *source.Source, folder string, objects []source.Object) ([]File, error) {
+func headers(ctx context.Context, data *source.Source, folder string, objects []source.Object, limits dicom.Limits) ([]File, error) {
 	files := make([][]File, len(objects))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(headersAtOnce)
@@ -275,7 +281,7 @@ func headers(ctx context.Context, data *source.Source, folder string, objects []
 			}()
 			there := o
 			there.Key = path.Join(folder, o.Key)
-			h, err := dicom.ReadHeader(data.ReaderAt(ctx, there), o.Size, nil)
+			h, err := dicom.ReadHeader(data.ReaderAt(ctx, there), o.Size, &dicom.Options{Limits: limits})
 			var frames []*dicom.Header
 			if err == nil {
 				frames, err = h.Split()

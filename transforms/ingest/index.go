@@ -27,7 +27,7 @@ import (
 )
 
 // Version is raised when equal input may give a different index.
-const Version = 2
+const Version = 3
 
 // Index describes one study.
 type Index struct {

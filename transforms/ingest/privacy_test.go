@@ -9,6 +9,7 @@ import (
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
 
+	"github.com/cspine/cspine/internal/dicom"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 )
@@ -22,7 +23,7 @@ func (panicking) NewRangeReader(context.Context, string, int64, int64, *driver.R
 
 func TestAPanicOverAFileIsARefusalThatDoesNotQuoteIt(t *testing.T) {
 	data := source.FromBucket(blob.NewBucket(panicking{}), "", "panicking")
-	_, err := headers(t.Context(), data, "study", []source.Object{{Key: "1.dcm", Size: 1000}})
+	_, err := headers(t.Context(), data, "study", []source.Object{{Key: "1.dcm", Size: 1000}}, dicom.Limits{})
 	var refused *refusal.Error
 	if !errors.As(err, &refused) || refused.Code != refusal.Internal || strings.Contains(err.Error(), "JANE") {
 		t.Errorf("%v", err)

@@ -8,23 +8,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cspine/cspine/internal/dicom"
+	"github.com/cspine/cspine/internal/publicdata"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
 )
-
-// testdata finds public test data that are not a part of the repository.
-func testdata(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("CSPINE_TESTDATA")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	dir := filepath.Join(root, name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no test data: set CSPINE_TESTDATA (%v)", err)
-	}
-	return dir
-}
 
 func index(t *testing.T, dir string, opts Options) (*Index, error) {
 	t.Helper()
@@ -37,7 +25,7 @@ func index(t *testing.T, dir string, opts Options) (*Index, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := headers(context.Background(), data, "", objects)
+	files, err := headers(context.Background(), data, "", objects, dicom.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +35,7 @@ func index(t *testing.T, dir string, opts Options) (*Index, error) {
 // The series has a gantry tilt of 18.5° and gaps of 1.14, 4.22 and 7.38 mm along the table (BSD-2,
 // neurolabusc/dcm_qa_ct): 1.08, 4.00 and 7.00 mm along the normal.
 func TestARealTiltedHeadIsReported(t *testing.T) {
-	x, err := index(t, testdata(t, "ct/head-tilted"), Options{})
+	x, err := index(t, publicdata.Path(t, "ct/head-tilted"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +54,7 @@ func TestARealTiltedHeadIsReported(t *testing.T) {
 
 // The series is JPEG 2000, its InstanceNumber falls as z rises (Apache-2.0, wasserth/TotalSegmentator).
 func TestARealCompressedThoraxIsReadHeadToFoot(t *testing.T) {
-	x, err := index(t, testdata(t, "ct/thorax-j2k"), Options{})
+	x, err := index(t, publicdata.Path(t, "ct/thorax-j2k"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +75,7 @@ func TestARealEnhancedObjectIsAVolume(t *testing.T) {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.ReadFile(testdata(t, "dicom/pydicom-data/data_store/data/eCT_Supplemental.dcm"))
+	file, err := os.ReadFile(publicdata.Path(t, "dicom/pydicom-data/data_store/data/eCT_Supplemental.dcm"))
 	if err != nil {
 		t.Fatal(err)
 	}

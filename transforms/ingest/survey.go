@@ -72,7 +72,7 @@ func SurveyDeep(ctx context.Context, data *source.Source, folder string, o Optio
 }
 
 func survey(ctx context.Context, data *source.Source, folder string, objects []source.Object, deeper []string, o Options) (*Finding, error) {
-	files, err := headers(ctx, data, folder, objects)
+	files, err := headers(ctx, data, folder, objects, o.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func survey(ctx context.Context, data *source.Source, folder string, objects []s
 			// What is no CT slice may be something else that can be read.
 			there := file.Object
 			there.Key = path.Join(folder, file.Object.Key)
-			if h, err = dicom.ReadHeader(data.ReaderAt(ctx, there), file.Object.Size, &dicom.Options{HeaderOnly: true}); err != nil {
+			if h, err = dicom.ReadHeader(data.ReaderAt(ctx, there), file.Object.Size, &dicom.Options{HeaderOnly: true, Limits: o.Limits}); err != nil {
 				continue
 			}
 		}

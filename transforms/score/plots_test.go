@@ -7,6 +7,9 @@ import (
 )
 
 func TestEveryReportCanBeDrawn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	for _, c := range append(read(t).Tables, table{Name: "nothing"}) {
 		plots, err := Evaluate(c.rows(), Gaps{}, ByRow).Plots()
 		if err != nil {

@@ -1,11 +1,12 @@
 package segment
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"strconv"
 
@@ -288,15 +289,7 @@ func warnOfGaps(r *transforms.Report, res artifacts.Result) error {
 }
 
 func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source.Object, planes []SlicePlane, index *ingest.Index) (artifacts.Content, error) {
-	const most = 4 << 30 // a label file of 512x512x2000 has half a GB
-	if file.Size > most {
-		return artifacts.Content{}, refusal.New(CodeLabels, "store the labels as uint8, compressed", "the label file has %d bytes", file.Size).About(file.Key)
-	}
-	content, err := data.ReadRange(ctx, file, 0, file.Size, nil)
-	if err != nil {
-		return artifacts.Content{}, err
-	}
-	img, err := nifti.Read(bytes.NewReader(content), nil)
+	img, err := readLabels(ctx, data, file)
 	if err != nil {
 		return artifacts.Content{}, fmt.Errorf("%s: %w", file.Key, err)
 	}
@@ -318,6 +311,13 @@ func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source
 	}
 	note, err := json.Marshal(coverage)
 	return artifacts.Content{Data: mask.Bytes(), Note: note}, err
+}
+
+// readLabels reads a label file as it is unpacked: of the file no more than a part is held, and of the voxels no more than nifti.Options allow.
+func readLabels(ctx context.Context, data *source.Source, file source.Object) (*nifti.Image, error) {
+	const part = 4 << 20 // a request to a bucket takes as long as reading a few MB
+	content := io.NewSectionReader(data.ReaderAt(ctx, file), 0, file.Size)
+	return nifti.Read(bufio.NewReaderSize(content, part), nil)
 }
 
 func (f *LabelsFn) recipe(file source.Object, planes []SlicePlane, index *ingest.Index) (artifacts.Recipe, error) {

@@ -93,6 +93,9 @@ func check(t *testing.T, want expectation, im *nifti.Image, planes []SlicePlane,
 }
 
 func TestEqualsTheReferenceWhereItsOrientationHolds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	for _, want := range expectations(t) {
 		t.Run(fmt.Sprint(want.Shape), func(t *testing.T) {
 			im := synthetic(want.Shape[0], want.Shape[1], want.Shape[2])
@@ -132,6 +135,9 @@ func reordered(im *nifti.Image, p [3]int, flip int) *nifti.Image {
 var permutations = [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
 
 func TestOrderOfAxesMakesNoDifference(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	want := expectations(t)[3] // the smallest
 	im := synthetic(want.Shape[0], want.Shape[1], want.Shape[2])
 	planes := referencePlanes(im, Size)
@@ -163,6 +169,9 @@ func samplePlainly(s *sampler, plane volume.Affine, rows, columns int) (pixels [
 }
 
 func TestEveryPathReadsTheNearestVoxel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	im := synthetic(40, 30, 20)
 	for i := range im.Data {

@@ -4,23 +4,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/cspine/cspine/internal/nifti"
+	"github.com/cspine/cspine/internal/publicdata"
 	"github.com/cspine/cspine/internal/volume"
 )
 
 // A real study and the label image that someone drew on it, stored in another order of axes (LAS): a wrong sign of any
 // world axis would move the labels off the slices.
 func TestLabelsOfARealStudyLieOnItsSlices(t *testing.T) {
-	dir := os.Getenv("CSPINE_TESTDATA")
-	if dir == "" {
-		dir = "../../../shared/data"
-	}
-	file, err := os.ReadFile(filepath.Join(dir, "ct", "thorax-j2k.mask.nii.gz"))
+	file, err := os.ReadFile(publicdata.Path(t, "ct", "thorax-j2k.mask.nii.gz"))
 	if err != nil {
-		t.Skip("no shared test data (set CSPINE_TESTDATA)")
+		t.Fatal(err)
 	}
 	im, err := nifti.Read(bytes.NewReader(file), nil)
 	if err != nil {

@@ -59,6 +59,9 @@ func TestAFailingSourceIsNotCorrupt(t *testing.T) {
 
 // TestMutantsEndInErrors changes bytes where they hurt most: in the footer and the page headers.
 func TestMutantsEndInErrors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	file := write(t, samplesOf(7, 2, 6, 16, 16), 1)
 	footer := len(file) - 8 - int(uint32(file[len(file)-8])|uint32(file[len(file)-7])<<8)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -110,6 +113,9 @@ func FuzzOpen(f *testing.F) {
 
 // TestNoFlippedBitIsServed: whatever bit of a shard flips, a reader gets an error, or what was written.
 func TestNoFlippedBitIsServed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	want := samplesOf(4, 2, 6, 8, 8)
 	file := write(t, want, 1)
 	for at := 0; at < len(file); at += 7 {
@@ -119,6 +125,9 @@ func TestNoFlippedBitIsServed(t *testing.T) {
 
 // Page headers and the footer carry no check sum; what they say is compared.
 func TestNoFlippedBitOfAPageHeaderIsServed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	want := samplesOf(4, 2, 6, 8, 8)
 	file := write(t, want, 1)
 	r := open(t, file)

@@ -160,6 +160,9 @@ func readAllSegmentations(t *testing.T, file []byte) {
 }
 
 func TestMutantSegmentationsEndInErrors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	file := writeSegmentations(t, segmentationsOf(4, 16, 16, 16), 1)
 	footer := len(file) - 8 - int(uint32(file[len(file)-8])|uint32(file[len(file)-7])<<8)
 	r := rand.New(rand.NewPCG(1, 2))

@@ -295,6 +295,9 @@ func TestAnInterruptedTaskGoesOn(t *testing.T) {
 }
 
 func TestADamagedCheckpointCostsWorkAndNoCorrectness(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and what runs side by side here does so in other tests, too")
+	}
 	c := testConfig()
 	c.Epochs = 3
 	for name, damage := range map[string]func(t *testing.T, store *artifacts.Store, key string, p Pointer){

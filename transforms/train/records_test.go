@@ -106,6 +106,9 @@ func TestEventsOnlyGrow(t *testing.T) {
 
 // Set CSPINE_PICTURE to a file to look at the curves.
 func TestCurvesAreAPicture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and one goroutine alone: -short is for the race detector")
+	}
 	for _, history := range [][]Epoch{course(1), course(2), course(60), fractureCourse(1), fractureCourse(2), fractureCourse(60)} {
 		file, err := Curves("fold 0", history)
 		if err != nil {
