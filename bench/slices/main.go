@@ -52,17 +52,31 @@ type study struct {
 }
 
 func open(ctx context.Context, names []string) (*study, error) {
-	data, err := source.Open(ctx, "/")
+	// As a data set's, the root is the folder that all have in common: each folder on the way costs a call.
+	root, err := filepath.Abs(filepath.Dir(names[0]))
+	if err != nil {
+		return nil, err
+	}
+	paths := make([]string, len(names))
+	for i, name := range names {
+		if paths[i], err = filepath.Abs(name); err != nil {
+			return nil, err
+		}
+		for !strings.HasPrefix(paths[i], root+string(filepath.Separator)) && root != filepath.Dir(root) {
+			root = filepath.Dir(root)
+		}
+	}
+	data, err := source.Open(ctx, root)
 	if err != nil {
 		return nil, err
 	}
 	st := &study{data: data}
 	for i, name := range names {
-		path, err := filepath.Abs(name)
+		key, err := filepath.Rel(root, paths[i])
 		if err != nil {
 			return nil, err
 		}
-		file, err := data.Stat(ctx, strings.TrimPrefix(filepath.ToSlash(path), "/"))
+		file, err := data.Stat(ctx, filepath.ToSlash(key))
 		if err != nil {
 			return nil, err
 		}
