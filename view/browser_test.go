@@ -3,6 +3,7 @@ package view
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/png"
 	"os"
@@ -15,9 +16,11 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/picture"
 )
 
@@ -32,7 +35,7 @@ type tab struct {
 
 // newTab opens a tab that knows the token. A machine without a browser skips the test. CSPINE_BROWSER names one; CSPINE_SCREENSHOTS is a folder for
 // pictures of the pages, to be looked at.
-func newTab(t *testing.T, b *browser, width, height int) *tab {
+func newTab(t testing.TB, b *browser, width, height int) *tab {
 	t.Helper()
 	path := os.Getenv("CSPINE_BROWSER")
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -280,6 +283,41 @@ func TestTheListIsReadByKeys(t *testing.T) {
 	p.press("refus\r")
 	p.wait(`location.search.includes("refus")`)
 	p.quiet("list")
+}
+
+func TestAListOfThousandsIsPagedByKeys(t *testing.T) {
+	store, err := artifacts.Open(t.Context(), "mem://", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ref := manyStudies(t, store, 2000)
+	p := newTab(t, openStore(t, store, Options{Token: "the-token"}), 1400, 900)
+	p.open(ref.Path() + "/studies")
+	for page := 2; page <= 4; page++ {
+		p.press(kb.ArrowRight)
+		p.wait(fmt.Sprintf(`location.search === "?page=%d" && document.querySelectorAll("#studies tbody tr").length === %d`, page, rowsPerPage))
+	}
+	p.press(kb.ArrowLeft)
+	p.wait(`location.search === "?page=3"`)
+	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("th a[href*='sort=found']").click()`))
+	p.wait(`location.search.includes("sort=found") && document.querySelector("#studies tbody tr a").textContent === "1.2.00099"`)
+	p.quiet("the list")
+}
+
+// BenchmarkStudyInABrowser is from the address of a study's page to its pictures, all of them, in a browser that has kept none.
+func BenchmarkStudyInABrowser(b *testing.B) {
+	_, data := testStore(b)
+	shown := open(b, Options{Data: data})
+	r, of := shown.theRun(modelRun)
+	p := newTab(b, shown, 1400, 1000)
+	if _, err := chromedp.Call(p.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		p.open(r.Path() + "/studies/" + of.Name)
+		p.loaded()
+	}
 }
 
 func TestTheVolumeInThreeDimensionsShowsTheMask(t *testing.T) {

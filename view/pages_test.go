@@ -26,7 +26,7 @@ import (
 func TestARunSaysWhatItDidAndRefused(t *testing.T) {
 	b := open(t, Options{Plan: &Plan{Run: "model", Plan: plan.Plan{Studies: 4, Steps: []plan.Step{{Step: "segment", Cached: 1, Run: 3}},
 		Reasons: []plan.Reason{{Step: "segment", Why: "model aaa → bbb", Artifacts: 3, Subjects: 3}}}}})
-	r, of := b.theRun(modelRun)
+	r, _ := b.theRun(modelRun)
 	text := b.page(r.Path(), "Run model", "in quarantine", brokenStudy, "classify", "What run model of 4 studies would do", "model aaa → bbb", "compare with this one")
 	for _, step := range []string{"index", "resample", "segment", "boxes", "crop", "classify", "verdict"} {
 		if !strings.Contains(text, "<td>"+step+"</td>") {
@@ -37,7 +37,6 @@ func TestARunSaysWhatItDidAndRefused(t *testing.T) {
 		t.Error("the first page is not the newest run's")
 	}
 	b.page(drawnRun.Path(), "Run drawn")
-	_ = of
 }
 
 func TestEveryLinkLeadsSomewhere(t *testing.T) {
@@ -282,15 +281,8 @@ func TestNIfTILiesWhereTheStudyDoes(t *testing.T) {
 func TestDiceIsThatOfPackageScore(t *testing.T) {
 	b := open(t, Options{})
 	_, of := b.theRun(modelRun)
-	drawn, ok := b.pages.runs.find(drawnRun), false
-	if drawn == nil {
-		b.page(drawnRun.Path())
-		drawn = b.pages.runs.find(drawnRun)
-	}
+	drawn, _ := b.theRun(drawnRun)
 	truth := drawn.byName[of.Name]
-	if ok = truth != nil; !ok {
-		t.Fatal("the study is in one run only")
-	}
 	got, err := b.pages.measureDice(t.Context(), diceKey{of.Mask, truth.Mask})
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 // testStore makes the store once.
-func testStore(t *testing.T) (*artifacts.Store, *source.Source) {
+func testStore(t testing.TB) (*artifacts.Store, *source.Source) {
 	t.Helper()
 	tests.once.Do(func() {
 		if tests.dir, tests.err = os.MkdirTemp("", "cspine-view"); tests.err == nil {
@@ -122,19 +122,19 @@ var (
 
 // browser asks a server as a browser that knows the token.
 type browser struct {
-	t      *testing.T
+	t      testing.TB
 	server *httptest.Server
 	pages  *Server
 }
 
-func open(t *testing.T, o Options) *browser {
+func open(t testing.TB, o Options) *browser {
 	t.Helper()
 	store, _ := testStore(t)
 	o.Token = "the-token"
 	return openStore(t, store, o)
 }
 
-func openStore(t *testing.T, store *artifacts.Store, o Options) *browser {
+func openStore(t testing.TB, store *artifacts.Store, o Options) *browser {
 	t.Helper()
 	pages := New(store, o)
 	if err := pages.truth.readAll(t.Context()); err != nil {
