@@ -39,6 +39,22 @@ func UnderWayKey(run, id string) string { return path.Join("runs", run, id+under
 // silent is how long nothing may be heard of a run that is still taken to be under way.
 const silent = time.Minute
 
+// SweepUnderWay deletes what runs of a name said that were killed, a day after they last did.
+func SweepUnderWay(ctx context.Context, store *artifacts.Store, run string) error {
+	files, err := store.ListNamed(ctx, path.Join("runs", run)+"/")
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f.Key, underWaySuffix) && time.Since(f.Modified) > 24*time.Hour {
+			if err := store.DeleteNamed(ctx, f.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // RunsUnderWay returns the runs of which something was heard lately.
 func RunsUnderWay(ctx context.Context, store *artifacts.Store) (all []UnderWay, err error) {
 	files, err := store.ListNamed(ctx, "runs/")

@@ -39,7 +39,12 @@ func newHerald(ctx context.Context, store *artifacts.Store, run, id string, step
 		for {
 			select {
 			case <-every.C:
-				told = h.tell(ctx) || told
+				if h.tell(ctx) && !told {
+					told = true
+					if err := transforms.SweepUnderWay(ctx, store, run); err != nil {
+						slog.Debug("herald", "error", err)
+					}
+				}
 			case <-stop:
 				if told {
 					if err := store.DeleteNamed(ctx, transforms.UnderWayKey(run, id)); err != nil {
