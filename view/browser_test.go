@@ -87,7 +87,12 @@ func ask[T any](p *tab, action chromedp.Action[T]) T {
 
 func (p *tab) open(path string) { p.t.Helper(); p.do(chromedp.Navigate(p.server.URL + path)) }
 
-func (p *tab) press(keys string) { p.t.Helper(); p.do(chromedp.KeyEvent(keys)) }
+// press presses keys once the page's scripts listen: they have run when it is complete.
+func (p *tab) press(keys string) {
+	p.t.Helper()
+	p.wait(`document.readyState === "complete"`)
+	p.do(chromedp.KeyEvent(keys))
+}
 
 // wait waits until something is true in the page, or in the one that follows it.
 func (p *tab) wait(condition string) {
