@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms/classify"
 	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/score"
@@ -61,7 +62,7 @@ func (s *Server) answersContent(ctx context.Context, r *run, threshold float64) 
 		copy(so[:], known.Levels[:])
 		so[classify.PatientTarget] = known.Patient
 		for _, d := range of.Answers {
-			target := levelOf(d.Target)
+			target := volume.LevelOf(d.Target)
 			if target < 0 {
 				target = classify.PatientTarget
 			}

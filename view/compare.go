@@ -28,14 +28,11 @@ type comparePage struct {
 type cropCounts struct{ Same, Kept, Made, Lost, Found int }
 
 // Cropped tells whether both runs made crops.
-func (p *comparePage) Cropped() bool {
-	return slices.Contains(p.A.Steps, "crop") && slices.Contains(p.B.Steps, "crop")
-}
+func (p *comparePage) Cropped() bool { return p.A.Cropped && p.B.Cropped }
 
 // compareRow is one study in both.
 type compareRow struct {
 	Study  string
-	A, B   *study
 	Known  bool
 	Waits  bool // for what is not known yet
 	Moved  Moved
@@ -157,18 +154,17 @@ func rank(r compareRow) int {
 // compareStudies says what a study has otherwise in two runs.
 func (s *Server) compareStudies(before, after *run, name string) compareRow {
 	a, b := before.byName[name], after.byName[name]
-	row := compareRow{Study: a.Name, A: a, B: b, Equal: a.Mask == b.Mask, Least: math.NaN(), Most: math.NaN()}
+	row := compareRow{Study: a.Name, Equal: a.Mask == b.Mask, Least: math.NaN(), Most: math.NaN()}
 	if !row.Equal {
-		key := movedKey{a.Mask, b.Mask, a.Boxes, b.Boxes, cmp.Or(b.Index, a.Index)}
+		key := movedKeyOf(a, b)
 		row.Moved, row.Known = s.moved.get(key)
 		row.Waits = s.moved.waits(key)
 	}
-	cropped := slices.Contains(before.Steps, "crop") && slices.Contains(after.Steps, "crop")
 	for level := range volume.Levels {
 		l := &row.Levels[level]
 		l.Dice, l.MM = math.NaN(), math.NaN()
 		switch was, is := a.Crops[level], b.Crops[level]; {
-		case !cropped, was == "" && is == "":
+		case !before.Cropped || !after.Cropped, was == "" && is == "":
 		case was == "":
 			l.Crop = "found"
 		case is == "":
@@ -218,9 +214,9 @@ func (s *Server) compareStudy(r *http.Request) (*Page, error) {
 	}
 	p := &compareStudyPage{A: a, B: b, Query: CompareQuery(a.runRef, b.runRef)}
 	// Whoever looks at one study waits for it.
-	key := movedKey{of.Mask, other.Mask, of.Boxes, other.Boxes, cmp.Or(other.Index, of.Index)}
 	p.Row = s.compareStudies(a, b, name)
 	if !p.Row.Known && !p.Row.Equal {
+		key := movedKeyOf(of, other)
 		moved, err := s.measureMoved(r.Context(), key)
 		if err != nil {
 			return nil, err

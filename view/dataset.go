@@ -17,6 +17,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/volume"
+	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/shard"
 	"github.com/cspine/cspine/view/chart"
 )
@@ -222,16 +223,11 @@ func (s *Server) datasetContent(ctx context.Context, name string, from worked) (
 
 // newestOf returns the newest run of a name; nil if there is none.
 func (s *Server) newestOf(ctx context.Context, name string) (*run, error) {
-	refs, err := s.runs.list(ctx)
-	if err != nil {
+	key, err := manifest.Newest(ctx, s.store, name)
+	if key == "" || err != nil {
 		return nil, err
 	}
-	for _, ref := range refs {
-		if ref.Name == name {
-			return s.runs.get(ctx, ref)
-		}
-	}
-	return nil, nil
+	return s.runs.get(ctx, refAt(key))
 }
 
 // LabelFiles tells that its masks come from people: each file then stands for a segmenter.

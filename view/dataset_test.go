@@ -109,7 +109,7 @@ func TestTheBalanceIsTheManifests(t *testing.T) {
 	}
 	var sum shard.Balance
 	for _, of := range p.Manifest.Balance {
-		row := p.Balance[levelOf(of.Vertebra)]
+		row := p.Balance[volume.LevelOf(of.Vertebra)]
 		if !slices.Contains(row.Folds, of) {
 			t.Errorf("%+v is not in %+v", of, row)
 		}

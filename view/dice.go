@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -89,6 +90,10 @@ type Moved struct {
 // movedKey names what is compared.
 type movedKey struct{ maskA, maskB, boxesA, boxesB, index string }
 
+func movedKeyOf(a, b *study) movedKey {
+	return movedKey{a.Mask, b.Mask, a.Boxes, b.Boxes, cmp.Or(b.Index, a.Index)}
+}
+
 // measureMoved compares the masks and the boxes of a study in two runs.
 func (s *Server) measureMoved(ctx context.Context, key movedKey) (m Moved, err error) {
 	if m.Dice, err = s.measureDice(ctx, diceKey{key.maskA, key.maskB}); err != nil {
@@ -115,20 +120,10 @@ func (s *Server) measureMoved(ctx context.Context, key movedKey) (m Moved, err e
 	mm := x.Grid(crop.Grid, crop.Grid, crop.Grid).SpacingMM()
 	for level := range min(len(a), len(b), volume.Levels) {
 		if a[level].Found && b[level].Found {
-			m.Shift[level] = shift(a[level].Box, b[level].Box, mm)
+			m.Shift[level] = a[level].Box.ShiftMM(b[level].Box, mm)
 		}
 	}
 	return m, nil
-}
-
-// shift is how far the farthest side of a box is from the other's.
-func shift(a, b crop.Box, mm [3]float64) (most float64) {
-	for axis, sides := range [3][2][2]int{{a.Row, b.Row}, {a.Column, b.Column}, {a.Slice, b.Slice}} {
-		for side := range 2 {
-			most = max(most, math.Abs(float64(sides[0][side]-sides[1][side]))*mm[axis])
-		}
-	}
-	return most
 }
 
 // Refused tells a study that has nothing to be looked at.

@@ -107,7 +107,6 @@ const (
 type labels struct {
 	Levels  [volume.Levels]int8
 	Patient int8
-	Fold    int
 	Dataset string
 }
 
@@ -243,7 +242,7 @@ func readLabels(ctx context.Context, store *artifacts.Store, name string) (map[s
 	}
 	found := map[string]labels{}
 	for _, c := range cases.List() {
-		l := labels{Patient: c.Patient, Fold: c.Fold, Dataset: name}
+		l := labels{Patient: c.Patient, Dataset: name}
 		for level := range l.Levels {
 			l.Levels[level] = load.Unknown
 		}

@@ -6,9 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
+	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms/lineage"
 	"github.com/cspine/cspine/transforms/manifest"
 )
@@ -39,14 +40,12 @@ type nodeView struct {
 type edgeView struct{ Path, Name string }
 
 type artifactView struct {
-	Row     artifacts.Row
-	Record  *artifacts.Record
-	Params  []artifacts.Param
-	Inputs  []inputView
-	Slices  int
-	Level   int
-	Study   string // the address of its study
-	Created time.Time
+	Row    artifacts.Row
+	Record *artifacts.Record
+	Params []artifacts.Param
+	Inputs []inputView
+	Slices int
+	Study  string // the address of its study
 }
 
 type inputView struct{ Name, Digest, Path, Of string }
@@ -84,8 +83,7 @@ func (s *Server) lineagePage(ctx context.Context, digest string) (*lineagePage, 
 		return nil, err
 	}
 	for _, key := range slices.Backward(keys) {
-		name, id := manifest.NameOf(key)
-		run, err := s.runs.get(ctx, runRef{name, id})
+		run, err := s.runs.get(ctx, refAt(key))
 		if err != nil {
 			return nil, err
 		}
@@ -114,12 +112,11 @@ func (s *Server) lineagePage(ctx context.Context, digest string) (*lineagePage, 
 
 // describe says all that is known of an artifact.
 func (p *lineagePage) describe(run *run, n *lineage.Node) artifactView {
-	a := artifactView{Row: n.Row, Record: n.Record, Slices: len(n.Files), Level: levelOf(n.Row.Part)}
+	a := artifactView{Row: n.Row, Record: n.Record, Slices: len(n.Files)}
 	if run.byName[n.Row.Subject] != nil {
 		a.Study = run.Path() + "/studies" + href(n.Row.Subject)
 	}
 	if n.Record != nil {
-		a.Created = n.Record.Created
 		for _, p := range n.Record.Recipe.Params {
 			if p.Name != "folder" { // an index's: under pseudonyms, too, it is the data set's own
 				a.Params = append(a.Params, p)
@@ -171,7 +168,7 @@ func (p *lineagePage) draw(roots []*lineage.Node) {
 	defer func() { p.Height += nodeHeight }() // for edges that go around
 	at := map[*lineage.Node]int{}
 	for _, n := range order {
-		v := nodeView{Name: nameOf(n), Digest: n.Row.Digest, Size: byteCount(n.Row.Bytes), Kind: "artifact", Path: href("artifacts", n.Row.Digest), Level: levelOf(n.Row.Part), Computed: !n.Row.Hit}
+		v := nodeView{Name: nameOf(n), Digest: n.Row.Digest, Size: inwords.Bytes(n.Row.Bytes), Kind: "artifact", Path: href("artifacts", n.Row.Digest), Level: volume.LevelOf(n.Row.Part), Computed: !n.Row.Hit}
 		if slices.Contains(roots, n) {
 			v.Kind = "chosen"
 		}

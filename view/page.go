@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/internal/picture"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/view/chart"
@@ -59,7 +60,7 @@ func href(parts ...string) string {
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"href":    href,
-	"bytes":   byteCount,
+	"bytes":   inwords.Bytes,
 	"seconds": seconds,
 	"short":   func(d string) string { return d[:min(12, len(d))] },
 	"percent": func(v float64) string { return strconv.FormatFloat(100*v, 'f', 1, 64) + " %" },
@@ -230,22 +231,6 @@ func assetAddress(name string) string {
 	content, _ := assetFiles.ReadFile("assets/" + name)
 	_, _ = h.Write(content)
 	return fmt.Sprintf("/assets/%s?%x", name, h.Sum64())
-}
-
-// byteCount writes a size as people read it.
-func byteCount(n int64) string {
-	const unit = 1000
-	value, suffix := float64(n), ""
-	for _, next := range []string{"kB", "MB", "GB", "TB"} {
-		if value < unit {
-			break
-		}
-		value, suffix = value/unit, next
-	}
-	if suffix == "" {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", value, suffix)
 }
 
 func seconds(s float64) string {

@@ -39,8 +39,7 @@ func (s *Server) Report(ctx context.Context, o ReportOptions) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("the store has no runs yet: 'cspine prepare' makes one")
 	}
-	name, id := manifest.NameOf(key)
-	r, err := s.runs.get(ctx, runRef{name, id})
+	r, err := s.runs.get(ctx, refAt(key))
 	if err != nil {
 		return nil, err
 	}

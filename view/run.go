@@ -24,7 +24,6 @@ type runPage struct {
 	Why             []whyOf
 	Plan            *Plan
 	Running         []running
-	Shards          []artifacts.Row
 }
 
 // reasonOf is why something did not go well, and where.
@@ -92,9 +91,6 @@ func runContent(r *run) *runPage {
 	why := map[[2]string]*whyOf{}
 	subjects := map[[3]string]bool{}
 	for _, row := range r.rows {
-		if row.Step == "shard" {
-			p.Shards = append(p.Shards, row)
-		}
 		if row.Digest == "" || row.Hit {
 			continue
 		}

@@ -19,13 +19,18 @@ import (
 // runRef names a run.
 type runRef struct{ Name, ID string }
 
+// refAt names the run whose manifest has this key.
+func refAt(key string) runRef {
+	name, id := manifest.NameOf(key)
+	return runRef{name, id}
+}
+
 // Path is where its page is.
 func (r runRef) Path() string { return href("runs", r.Name, r.ID) }
 
 // Time is when it began, by its id.
 func (r runRef) Time() time.Time {
-	t, _ := time.Parse("20060102T150405.000Z", r.ID)
-	return t
+	return manifest.Begun(r.ID)
 }
 
 // Ref is the run's name without all that it made.
@@ -53,6 +58,8 @@ type run struct {
 	Answered bool
 	// Labels tells that its masks come from label files.
 	Labels bool
+	// Cropped tells that it cuts vertebrae out.
+	Cropped bool
 }
 
 // study is what became of one study in one run. Digests are "" for what there is not.
@@ -65,9 +72,9 @@ type study struct {
 	Remedy  string
 	Step    string // that refused it
 
-	Index, Volume, Mask, Boxes, LabelMap string
-	Crops                                [volume.Levels]string
-	Kept                                 [volume.Levels]bool // made of an earlier mask
+	Index, Volume, Mask, Boxes string
+	Crops                      [volume.Levels]string
+	Kept                       [volume.Levels]bool // made of an earlier mask
 	// NotFound has the levels without a crop by their reasons.
 	NotFound [volume.Levels]string
 	Found    int
@@ -101,8 +108,7 @@ func (r *runs) list(ctx context.Context) ([]runRef, error) {
 	}
 	var refs []runRef
 	for _, key := range slices.Backward(keys) {
-		name, id := manifest.NameOf(key)
-		refs = append(refs, runRef{name, id})
+		refs = append(refs, refAt(key))
 	}
 	return refs, nil
 }
@@ -182,6 +188,7 @@ func readRun(ctx context.Context, store *artifacts.Store, ref runRef) (*run, err
 			r.Steps = append(r.Steps, step)
 		}
 	}
+	r.Cropped = has["crop"]
 	return r, r.readAnswers(ctx, store)
 }
 
@@ -192,7 +199,7 @@ const labelsTransform = "labels"
 func readStudy(rows []artifacts.Row) *study {
 	s := &study{Name: rows[0].Subject, rows: rows, Verdict: transforms.OK, Patient: -1}
 	for _, row := range rows {
-		level := levelOf(row.Part)
+		level := volume.LevelOf(row.Part)
 		switch row.Verdict {
 		case transforms.Refused, transforms.Skipped:
 			s.Verdict, s.Reason, s.Detail, s.Remedy, s.Step = row.Verdict, row.Reason, row.Detail, row.Remedy, row.Step
@@ -221,8 +228,6 @@ func readStudy(rows []artifacts.Row) *study {
 			s.Mask = row.Digest
 		case "boxes":
 			s.Boxes = row.Digest
-		case "labelmap":
-			s.LabelMap = row.Digest
 		case "crop":
 			if level >= 0 {
 				s.Crops[level], s.Kept[level] = row.Digest, row.Transform == crop.KeptTransform
@@ -231,16 +236,6 @@ func readStudy(rows []artifacts.Row) *study {
 		}
 	}
 	return s
-}
-
-// levelOf is the level that a part is named after; −1 for none.
-func levelOf(part string) int {
-	for level := range volume.Levels {
-		if volume.LevelName(level) == part {
-			return level
-		}
-	}
-	return -1
 }
 
 // readAnswers reads the answers of a prediction: those of the run's name, if this is the run that wrote them. Of an earlier run of that name they are gone.
@@ -272,7 +267,7 @@ func (r *run) readAnswers(ctx context.Context, store *artifacts.Store) error {
 		if s := r.byName[details[first].Study]; s != nil {
 			s.Answers = details[first:end]
 			for _, d := range s.Answers {
-				if levelOf(d.Target) < 0 {
+				if volume.LevelOf(d.Target) < 0 {
 					s.Patient = d.Probability
 				}
 			}

@@ -35,7 +35,6 @@ type studyPage struct {
 	Patient *answerView
 	Dataset string // where labels come from
 	Unready bool   // labels and masks that people drew are still being read
-	Full    bool   // axial slices are the study's own
 	Has3D   bool
 	Others  []runRef // other runs that have the study
 	Rows    []artifacts.Row
@@ -81,13 +80,6 @@ type answerView struct {
 	Flag        string
 	Truth       string    // "fractured", "intact" or ""
 	Slices      []float64 // by place
-	ZPositions  []int32
-	Alone       []modelAnswer
-}
-
-type modelAnswer struct {
-	Model       string
-	Probability float64
 }
 
 // windowPreset is a way to show HU as grey.
@@ -140,9 +132,7 @@ func (s *Server) studyPage(ctx context.Context, run *run, of *study) (*studyPage
 			return nil, err
 		}
 	}
-	if err := s.answers(ctx, p); err != nil {
-		return nil, err
-	}
+	s.answers(p)
 	p.Drawn = s.truth.mask(of.Name)
 	p.Unready = !s.truth.ready()
 	if p.Drawn == of.Mask {
@@ -278,7 +268,6 @@ func (s *Server) planes(ctx context.Context, p *studyPage, index *ingest.Index) 
 			plane.Mask = href("masks", p.Study.Mask, plane.Name) + "/"
 		}
 		if plane.Name == axial && s.options.Data != nil && index != nil {
-			p.Full = true
 			plane.Full = href("full", p.Study.Index) + "/"
 			plane.Picks = resample.Pick(len(index.Slices), shape[2])
 		}
@@ -313,7 +302,7 @@ func (s *Server) windows(ctx context.Context, p *studyPage) error {
 }
 
 // answers says what is predicted and what is known.
-func (s *Server) answers(ctx context.Context, p *studyPage) error {
+func (s *Server) answers(p *studyPage) {
 	known, ok := s.truth.fractures(p.Study.Name, p.Run.Name)
 	said := func(label int8) string {
 		switch {
@@ -328,13 +317,8 @@ func (s *Server) answers(ctx context.Context, p *studyPage) error {
 		p.Dataset = known.Dataset
 	}
 	for _, d := range p.Study.Answers {
-		a := &answerView{Probability: d.Probability, Flag: d.Flag, Slices: d.Slices, ZPositions: d.ZPositions}
-		for i, alone := range d.Alone {
-			if i < len(d.Models) {
-				a.Alone = append(a.Alone, modelAnswer{d.Models[i], alone})
-			}
-		}
-		if level := levelOf(d.Target); level >= 0 {
+		a := &answerView{Probability: d.Probability, Flag: d.Flag, Slices: d.Slices}
+		if level := volume.LevelOf(d.Target); level >= 0 {
 			p.Levels[level].Answer = a
 		} else {
 			p.Patient = a
@@ -352,7 +336,6 @@ func (s *Server) answers(ctx context.Context, p *studyPage) error {
 	} else if t := said(known.Patient); t != "" {
 		p.Patient = &answerView{Probability: -1, Truth: t}
 	}
-	return nil
 }
 
 // Answered tells whether there is anything to say of fractures.

@@ -3,7 +3,6 @@ package view
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -338,28 +337,11 @@ func (s *Server) readTask(ctx context.Context, run string, t *task, row artifact
 			v.Best = e
 		}
 	}
-	if v.Note, err = noteOf(ctx, s.store, row); err != nil {
+	if v.Note, err = train.ReadNote(ctx, s.store, row); err != nil {
 		return nil, fmt.Errorf("training %s: %w", t.Name, err)
 	}
 	v.draw()
 	return v, nil
-}
-
-// noteOf reads what the record of a training that is done remembers; nil if it is gone.
-func noteOf(ctx context.Context, store *artifacts.Store, row artifacts.Row) (*train.Note, error) {
-	if row.Digest == "" || row.Recipe == "" {
-		return nil, nil
-	}
-	recipe, err := artifacts.ParseDigest(row.Recipe)
-	if err != nil {
-		return nil, err
-	}
-	record, ok, err := store.Lookup(ctx, recipe)
-	if err != nil || !ok || len(record.Note) == 0 {
-		return nil, err
-	}
-	var note train.Note
-	return &note, json.Unmarshal(record.Note, &note)
 }
 
 // draw draws the training's curves.

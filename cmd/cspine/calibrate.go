@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/transforms/classify"
@@ -139,7 +140,7 @@ func (b *calibrateFlags) run(c *cobra.Command, in, out string) error {
 	}
 	n := b.options.Normalise
 	fmt.Fprintf(w, "weighted log loss, normalised by %s: %.4f before, %.4f after, %s cross-fitted\n%s, %s\n", n, score.WeightedLogLoss(rows, n),
-		score.WeightedLogLoss(score.Calibrated(rows, found), n), score.Figure(score.CrossFitted(rows, b.options)), out, byteCount(int64(len(file))))
+		score.WeightedLogLoss(score.Calibrated(rows, found), n), score.Figure(score.CrossFitted(rows, b.options)), out, inwords.Bytes(int64(len(file))))
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 )
 
 type gcFlags struct {
@@ -128,7 +129,7 @@ func printCollected(out io.Writer, found artifacts.Collected) {
 			fates artifacts.Fates
 		}{{"manifests", found.Manifests}, {"records", found.Records}, {"objects", found.Objects}, {"announcements", found.Leases}} {
 			if n := kind.fates[reason.fate]; n.Count > 0 {
-				fmt.Fprintf(t, "%d %s\t%s\t%s\n", n.Count, kind.name, byteCount(n.Bytes), reason.why)
+				fmt.Fprintf(t, "%d %s\t%s\t%s\n", n.Count, kind.name, inwords.Bytes(n.Bytes), reason.why)
 			}
 		}
 	}
@@ -141,9 +142,9 @@ func printCollected(out io.Writer, found artifacts.Collected) {
 	case going.Count == 0:
 		fmt.Fprintln(out, "nothing goes")
 	case found.Deleted:
-		fmt.Fprintf(out, "%d files deleted, %s\n", going.Count, byteCount(going.Bytes))
+		fmt.Fprintf(out, "%d files deleted, %s\n", going.Count, inwords.Bytes(going.Bytes))
 	default:
-		fmt.Fprintf(out, "%d files would go, %s; nothing was deleted: --delete does it\n", going.Count, byteCount(going.Bytes))
+		fmt.Fprintf(out, "%d files would go, %s; nothing was deleted: --delete does it\n", going.Count, inwords.Bytes(going.Bytes))
 	}
 }
 

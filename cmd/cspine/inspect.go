@@ -18,6 +18,7 @@ import (
 
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/internal/dicom"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/internal/nifti"
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/picture"
@@ -173,7 +174,7 @@ func printRecord(out io.Writer, r artifacts.Record) {
 	for _, in := range r.Recipe.Inputs {
 		fmt.Fprintf(out, "  input     %s = %s\n", in.Name, in.Digest)
 	}
-	fmt.Fprintf(out, "size        %s, stored as %s\n", byteCount(r.Output.Size), byteCount(r.Output.Stored))
+	fmt.Fprintf(out, "size        %s, stored as %s\n", inwords.Bytes(r.Output.Size), inwords.Bytes(r.Output.Stored))
 }
 
 // describe prints what data is, and returns a picture of it where there is one.
@@ -358,14 +359,14 @@ func inspectStore(ctx context.Context, out io.Writer, dir string) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		fmt.Fprintf(out, "%-11s %d artifacts, %s\n", name, made[name].n, byteCount(made[name].bytes))
+		fmt.Fprintf(out, "%-11s %d artifacts, %s\n", name, made[name].n, inwords.Bytes(made[name].bytes))
 	}
 	files, err := store.ListNamed(ctx, "datasets/")
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
-		fmt.Fprintf(out, "data set    %s, %s\n", f.Key, byteCount(f.Size))
+		fmt.Fprintf(out, "data set    %s, %s\n", f.Key, inwords.Bytes(f.Size))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/models/nets"
@@ -201,7 +202,7 @@ func (r *modelReport) try(ctx context.Context, file []byte) {
 }
 
 func (r *modelReport) print(out io.Writer) {
-	fmt.Fprintf(out, "model       %s, %s\n", r.File, byteCount(r.Bytes))
+	fmt.Fprintf(out, "model       %s, %s\n", r.File, inwords.Bytes(r.Bytes))
 	fmt.Fprintf(out, "digest      %s\n", r.Digest)
 	fmt.Fprintf(out, "written by  %s; ir %d, opset %d\n", r.Producer, r.IRVersion, r.Opsets[""])
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
@@ -288,7 +289,7 @@ func (n *modelInflateFlags) inflate(c *cobra.Command, from, to string) error {
 	if err := os.WriteFile(to, file, 0o666); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s, %s: volumes %v\n", to, byteCount(int64(len(file))), info.Inputs[0].Shape)
+	fmt.Fprintf(c.OutOrStdout(), "%s, %s: volumes %v\n", to, inwords.Bytes(int64(len(file))), info.Inputs[0].Shape)
 	return nil
 }
 
@@ -343,6 +344,6 @@ func (b *modelBuildFlags) build(c *cobra.Command, n nets.Network) error {
 	if err := os.WriteFile(b.out, file, 0o666); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s, %s\n", b.out, byteCount(int64(len(file))))
+	fmt.Fprintf(c.OutOrStdout(), "%s, %s\n", b.out, inwords.Bytes(int64(len(file))))
 	return nil
 }

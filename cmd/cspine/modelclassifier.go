@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/gorgonia"
 	"github.com/cspine/cspine/models/nets"
@@ -104,6 +105,6 @@ func (b *modelClassifierFlags) build(c *cobra.Command) error {
 	if err := os.WriteFile(b.out, file, 0o666); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s, %s: crops %v\n", b.out, byteCount(int64(len(file))), info.Inputs[0].Shape)
+	fmt.Fprintf(c.OutOrStdout(), "%s, %s: crops %v\n", b.out, inwords.Bytes(int64(len(file))), info.Inputs[0].Shape)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/internal/phantom"
 )
 
@@ -64,7 +65,7 @@ breaks three vertebrae in ten: to train a classifier on.`,
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%d studies of %s slices in %s: %s, %.1f s\n",
-				summary.Studies, slices, out, byteCount(summary.Bytes), time.Since(start).Seconds())
+				summary.Studies, slices, out, inwords.Bytes(summary.Bytes), time.Since(start).Seconds())
 			return nil
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/pipelines"
 	"github.com/cspine/cspine/pipelines/runners"
 	"github.com/cspine/cspine/transforms"
@@ -139,7 +140,7 @@ func printPlan(out io.Writer, p *plan.Plan, run, earlier string, each bool) {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "step\tcached\trun\tdepends\twork\tstored")
 	for _, s := range append(slices.Clone(p.Steps), p.Total()) {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", s.Step, s.Cached, s.Run, s.Depends, upTo(s.Seconds, s.DependsSeconds, seconds), upTo(float64(s.Bytes), float64(s.DependsBytes), func(n float64) string { return byteCount(int64(n)) }))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", s.Step, s.Cached, s.Run, s.Depends, upTo(s.Seconds, s.DependsSeconds, seconds), upTo(float64(s.Bytes), float64(s.DependsBytes), func(n float64) string { return inwords.Bytes(int64(n)) }))
 	}
 	_ = t.Flush()
 	if total := p.Total(); total.Run+total.Depends == 0 {

@@ -123,7 +123,7 @@ func (p *prepareFlags) conclude(ctx context.Context, out io.Writer, store *artif
 }
 
 // runID names a run begun now among those of its name.
-func runID() string { return time.Now().UTC().Format("20060102T150405.000Z") }
+func runID() string { return manifest.ID(time.Now()) }
 
 // absolute makes a local path absolute, since a worker may have another working directory.
 func absolute(location string) string {

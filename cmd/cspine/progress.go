@@ -99,19 +99,3 @@ func (p *progress) done() {
 	}
 	p.bars.Wait()
 }
-
-// byteCount writes a size as people read it.
-func byteCount(n int64) string {
-	const unit = 1000
-	value, suffix := float64(n), "B"
-	for _, next := range []string{"kB", "MB", "GB", "TB"} {
-		if value < unit {
-			break
-		}
-		value, suffix = value/unit, next
-	}
-	if suffix == "B" {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", value, suffix)
-}

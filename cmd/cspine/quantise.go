@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/models"
 	"github.com/cspine/cspine/models/engines"
 	"github.com/cspine/cspine/models/quantise"
@@ -99,7 +100,7 @@ func (q *quantiseFlags) run(c *cobra.Command, in, out string) error {
 	if err := os.WriteFile(out, quantised, 0o666); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s, %s: mean dice %.4f on %d studies, %.4f in float32\n", out, byteCount(int64(len(quantised))), record.Int8, record.Samples, record.Float)
+	fmt.Fprintf(c.OutOrStdout(), "%s, %s: mean dice %.4f on %d studies, %.4f in float32\n", out, inwords.Bytes(int64(len(quantised))), record.Int8, record.Samples, record.Float)
 	return nil
 }
 

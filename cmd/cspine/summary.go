@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/transforms"
 	"github.com/cspine/cspine/transforms/manifest"
 )
@@ -59,11 +60,11 @@ func (s *summary) printWork(out io.Writer) {
 		return
 	}
 	fmt.Fprintf(out, "%d artifacts computed (%s, stored as %s), %d found; %.1f s, %.2f s a study\n",
-		s.Misses, byteCount(s.Bytes), byteCount(s.Stored), s.Hits, s.Seconds, s.PerStudy)
+		s.Misses, inwords.Bytes(s.Bytes), inwords.Bytes(s.Stored), s.Hits, s.Seconds, s.PerStudy)
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "step\tcomputed\tfound\tseconds\ta study\tstored")
 	for _, st := range s.Steps {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%.2f\t%.2f\t%s\n", st.Step, st.Misses, st.Hits, st.Seconds, st.PerStudy, byteCount(st.Stored))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%.2f\t%.2f\t%s\n", st.Step, st.Misses, st.Hits, st.Seconds, st.PerStudy, inwords.Bytes(st.Stored))
 	}
 	_ = t.Flush()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +49,7 @@ func (t *trainFlags) conclude(ctx context.Context, out io.Writer, store *artifac
 				break
 			}
 			s.Model, s.Cached, s.Seconds, s.File = row.Digest, row.Hit, row.Seconds, train.ModelKey(opts.Run, task)
-			if s.Note, err = noteOf(ctx, store, row); err != nil {
+			if s.Note, err = train.ReadNote(ctx, store, row); err != nil {
 				return err
 			}
 			if s.Exported, err = t.export(ctx, store, task, row.Digest); err != nil {
@@ -75,19 +74,6 @@ func (t *trainFlags) conclude(ctx context.Context, out io.Writer, store *artifac
 		return &exitError{exitFailed, fmt.Errorf("%d of %d trainings failed", failed, len(all))}
 	}
 	return nil
-}
-
-func noteOf(ctx context.Context, store *artifacts.Store, row artifacts.Row) (*train.Note, error) {
-	recipe, err := artifacts.ParseDigest(row.Recipe)
-	if err != nil {
-		return nil, err
-	}
-	record, ok, err := store.Lookup(ctx, recipe)
-	if err != nil || !ok {
-		return nil, err
-	}
-	var note train.Note
-	return &note, json.Unmarshal(record.Note, &note)
 }
 
 // export writes the model to the file that --out names.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/transforms/shard"
 )
 
@@ -99,12 +100,12 @@ func (r *verifyReport) print(out io.Writer, v *verifyFlags) {
 	if r.ReadData {
 		how = "read and hashed"
 	}
-	fmt.Fprintf(out, "%d records, %d objects (%s; %s), %d manifests, JSON and Parquet files\n", r.Records, r.Objects.Count, byteCount(r.Objects.Bytes), how, r.Files)
+	fmt.Fprintf(out, "%d records, %d objects (%s; %s), %d manifests, JSON and Parquet files\n", r.Records, r.Objects.Count, inwords.Bytes(r.Objects.Bytes), how, r.Files)
 	for _, n := range []struct {
 		count int
 		what  string
 	}{
-		{r.Unnamed.Count, "objects (" + byteCount(r.Unnamed.Bytes) + ") that nothing names: 'cspine gc' takes them away once they are old enough"},
+		{r.Unnamed.Count, "objects (" + inwords.Bytes(r.Unnamed.Bytes) + ") that nothing names: 'cspine gc' takes them away once they are old enough"},
 		{r.Unchecked, "named files of other kinds, which carry no check sum"},
 		{r.Strays, "files that are not the store's own"},
 	} {

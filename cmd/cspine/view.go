@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/internal/source"
 	"github.com/cspine/cspine/view"
 )
@@ -179,6 +180,6 @@ func (r *reportFlags) write(ctx context.Context, out io.Writer) error {
 	if err := os.WriteFile(r.out, file, 0o666); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "report: %s, %s\n", r.out, byteCount(int64(len(file))))
+	fmt.Fprintf(out, "report: %s, %s\n", r.out, inwords.Bytes(int64(len(file))))
 	return nil
 }

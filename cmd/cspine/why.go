@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms/lineage"
 	"github.com/cspine/cspine/transforms/manifest"
@@ -138,7 +139,7 @@ func asked(what string) (func(artifacts.Row) bool, error) {
 		}, nil
 	}
 	study, vertebra, one := strings.Cut(what, "/")
-	if one && !isLevel(vertebra) {
+	if one && volume.LevelOf(vertebra) < 0 {
 		return nil, usage("%q: a vertebra is one of C1 to C7", what)
 	}
 	return func(r artifacts.Row) bool {
@@ -150,15 +151,6 @@ func asked(what string) (func(artifacts.Row) bool, error) {
 		}
 		return r.Step == "crop" || r.Step == "verdict" || r.Step == "labelmap"
 	}, nil
-}
-
-func isLevel(name string) bool {
-	for level := range volume.Levels {
-		if volume.LevelName(level) == name {
-			return true
-		}
-	}
-	return false
 }
 
 // whyWriter writes nodes as a tree, each once.
@@ -175,7 +167,7 @@ func (w *whyWriter) node(n *lineage.Node, first, rest string) {
 		return
 	}
 	w.seen[n] = true
-	fmt.Fprintf(w.out, "%s%s %.12s of %s, %s\n", first, name, n.Row.Digest, n.Row.Subject, byteCount(n.Row.Bytes))
+	fmt.Fprintf(w.out, "%s%s %.12s of %s, %s\n", first, name, n.Row.Digest, n.Row.Subject, inwords.Bytes(n.Row.Bytes))
 	if n.Record == nil {
 		fmt.Fprintf(w.out, "%s   its record is gone from the store\n", rest)
 		return

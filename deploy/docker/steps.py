@@ -65,7 +65,7 @@ class Stage:
         return re.sub(r"\$\{?(\w+)\}?", lambda m: known.get(m[1], ""), text)
 
     def run(self, command, **more):
-        environment = {**os.environ, **{name: value for name, value in self.environment.items()}}
+        environment = {**os.environ, **self.environment}
         script = f"cd {shlex.quote(self.workdir)} && {command}"
         subprocess.run(["chroot", self.root, "/bin/sh", "-c", script], check=True, env=environment, **more)
 
@@ -122,12 +122,11 @@ def main():
     CACHES.extend(filter(os.path.isdir, [go("GOCACHE"), go("GOMODCACHE")]))
     folder = tempfile.mkdtemp(prefix="cspine-steps.")
     run("mount", "-t", "tmpfs", "tmpfs", folder)  # what lies over a file system can't lie in it
-    stages, arguments, stage = {}, {}, None
+    stages, stage = {}, None
     for word, rest in instructions(os.path.join(HERE, "Dockerfile")):
         if word == "ARG":
-            name, _, value = rest.partition("=")
-            arguments[name] = value
-        elif word == "FROM":
+            continue  # versions of base images, for which this machine stands
+        if word == "FROM":
             image, _, name = rest.split()
             stage = Stage(name, stages.get(image, image), folder)
             stages[name] = stage

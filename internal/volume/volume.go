@@ -21,6 +21,14 @@ const Levels = 7
 // LevelName returns "C1" for level 0 … "C7" for level 6.
 func LevelName(level int) string { return fmt.Sprintf("C%d", level+1) }
 
+// LevelOf returns the level that LevelName calls so; −1 if there is none.
+func LevelOf(name string) int {
+	if len(name) != 2 || name[0] != 'C' || name[1] < '1' || name[1] >= '1'+Levels {
+		return -1
+	}
+	return int(name[1] - '1')
+}
+
 // Slice is one decoded CT slice: stored values, before rescale.
 //
 // The stored value at (row, column) is int32(Pix[row*Columns+column]) + Bias. Unsigned data have Bias

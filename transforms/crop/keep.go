@@ -90,12 +90,18 @@ func Agree(before, now *npy.Array, was, is Box, spacingMM [3]float64) (a Agreeme
 	if sum > 0 {
 		a.Dice = 2 * float64(both) / float64(sum)
 	}
-	for axis, pair := range [3][2][2]int{{was.Row, is.Row}, {was.Column, is.Column}, {was.Slice, is.Slice}} {
+	a.BoxMM = was.ShiftMM(is, spacingMM)
+	return a, nil
+}
+
+// ShiftMM is how far the farthest side of another box is from this one's. spacingMM is as for Agree.
+func (b Box) ShiftMM(to Box, spacingMM [3]float64) (most float64) {
+	for axis, pair := range [3][2][2]int{{b.Row, to.Row}, {b.Column, to.Column}, {b.Slice, to.Slice}} {
 		for side := range 2 {
-			a.BoxMM = max(a.BoxMM, math.Abs(float64(pair[1][side]-pair[0][side]))*spacingMM[axis])
+			most = max(most, math.Abs(float64(pair[1][side]-pair[0][side]))*spacingMM[axis])
 		}
 	}
-	return a, nil
+	return most
 }
 
 // span is the least range that holds two.

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cspine/cspine/artifacts"
 )
@@ -47,6 +48,21 @@ func Read(ctx context.Context, store *artifacts.Store, key string) ([]artifacts.
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	return rows, nil
+}
+
+// idLayout is how a run's id says when it began.
+const idLayout = "20060102T150405.000Z"
+
+// ID names a run that began then among those of its name.
+func ID(begun time.Time) string { return begun.UTC().Format(idLayout) }
+
+// Begun is when the run of an id began; zero for an id that says nothing of it.
+func Begun(id string) time.Time {
+	t, err := time.Parse(idLayout, id)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 // NameOf returns the name and the id of the run whose manifest has this key.

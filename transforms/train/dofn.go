@@ -306,6 +306,23 @@ type Note struct {
 	Files map[string]string `json:"files,omitempty"`
 }
 
+// ReadNote returns what the record of a training remembers that a manifest's row names; nil if the training is not done, or its record is gone.
+func ReadNote(ctx context.Context, store *artifacts.Store, row artifacts.Row) (*Note, error) {
+	if row.Digest == "" || row.Recipe == "" {
+		return nil, nil
+	}
+	recipe, err := artifacts.ParseDigest(row.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	record, ok, err := store.Lookup(ctx, recipe)
+	if err != nil || !ok || len(record.Note) == 0 {
+		return nil, err
+	}
+	var note Note
+	return &note, json.Unmarshal(record.Note, &note)
+}
+
 // compute trains, and returns the model.
 func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
 	file, err := initial(ctx, t.store, t.model)
