@@ -257,7 +257,7 @@ func (p *tab) coloured(selector string) int {
 	p.t.Helper()
 	var colours []string
 	for level := range picture.Palette {
-		colours = append(colours, `"`+hexColour(level)+`"`)
+		colours = append(colours, `"`+picture.Hex(level)+`"`)
 	}
 	return ask(p, chromedp.Evaluate[int](`(() => {
 		const img = document.querySelector("`+selector+`"), canvas = document.createElement("canvas");

@@ -16,10 +16,10 @@ import (
 	"sync"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/chart"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/shard"
-	"github.com/cspine/cspine/view/chart"
 )
 
 // datasetRow is a data set in the list.

@@ -3,27 +3,26 @@ package view
 import (
 	"bytes"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"html/template"
-	"io/fs"
 	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/chart"
 	"github.com/cspine/cspine/internal/inwords"
 	"github.com/cspine/cspine/internal/picture"
 	"github.com/cspine/cspine/internal/volume"
-	"github.com/cspine/cspine/view/chart"
 )
 
 //go:embed pages/*.html
@@ -69,7 +68,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"plural":  plural,
 	"level":   volume.LevelName,
 	"levels":  levels,
-	"colour":  func(level int) string { return hexColour(level) },
+	"colour":  picture.Hex,
 	"when":    func(t time.Time) string { return t.Local().Format("2 Jan 2006 15:04:05") },
 	"add":     func(a, b int) int { return a + b },
 	"share": func(part, whole int) float64 {
@@ -90,10 +89,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"reasonsOf":    func(p *Page, rows []reasonOf, class string) reasonTable { return reasonTable{p, rows, class} },
 	"evaluationOf": func(e *evaluation, alone bool) evaluationView { return evaluationView{e, alone} },
 	"spark":        func(values []float64) template.HTML { return chart.Spark(values, "") },
-	"css": func() template.CSS {
-		style, _ := assetFiles.ReadFile("assets/style.css")
-		return template.CSS(style) //nolint:gosec // it is this program's own
-	},
+	"css":          func() template.CSS { return template.CSS(asset(styleAsset)) }, //nolint:gosec // it is this program's own
 }).ParseFS(pageFiles, "pages/*.html"))
 
 func levels() (all []int) {
@@ -101,12 +97,6 @@ func levels() (all []int) {
 		all = append(all, l)
 	}
 	return all
-}
-
-// hexColour is a level's colour, as everywhere.
-func hexColour(level int) string {
-	c := picture.Palette[level]
-	return "#" + hex.EncodeToString([]byte{c.R, c.G, c.B})
 }
 
 // render writes a page.
@@ -180,11 +170,6 @@ func told(err error) *problemError {
 
 // assets serves the files of pages, and the library that draws in three dimensions.
 func (s *Server) assets() http.Handler {
-	ours, err := fs.Sub(assetFiles, "assets")
-	if err != nil {
-		panic(err) // they are part of this program
-	}
-	files := http.FileServerFS(ours)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == niivueAsset {
 			file := s.niivue()
@@ -197,16 +182,29 @@ func (s *Server) assets() http.Handler {
 			http.ServeFile(w, r, file)
 			return
 		}
-		if strings.HasSuffix(r.URL.Path, "/") || r.URL.Path == "" {
+		content := asset(r.URL.Path)
+		if content == nil {
 			http.NotFound(w, r)
 			return
 		}
 		keep(w)
-		files.ServeHTTP(w, r)
+		http.ServeContent(w, r, r.URL.Path, time.Time{}, bytes.NewReader(content))
 	})
 }
 
-const niivueAsset = "niivue.js"
+const (
+	niivueAsset = "niivue.js"
+	styleAsset  = "style.css"
+)
+
+// asset is the content of a file of pages; nil where there is none.
+func asset(name string) []byte {
+	content, err := assetFiles.ReadFile("assets/" + name)
+	if err == nil && name == styleAsset {
+		content = slices.Concat([]byte(chart.Style()), content)
+	}
+	return content
+}
 
 // niivue is the library's file; "" where it is not set up.
 func (s *Server) niivue() string {
@@ -228,8 +226,7 @@ func keep(w http.ResponseWriter) {
 // assetAddress names an asset by its content, so that a browser never shows one of another build.
 func assetAddress(name string) string {
 	h := fnv.New64a()
-	content, _ := assetFiles.ReadFile("assets/" + name)
-	_, _ = h.Write(content)
+	_, _ = h.Write(asset(name))
 	return fmt.Sprintf("/assets/%s?%x", name, h.Sum64())
 }
 

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math"
 	"net/http"
-	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -18,14 +17,13 @@ import (
 	"time"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/chart"
+	"github.com/cspine/cspine/internal/picture"
 	"github.com/cspine/cspine/internal/volume"
 	"github.com/cspine/cspine/transforms"
-	"github.com/cspine/cspine/transforms/classify"
-	"github.com/cspine/cspine/transforms/load"
 	"github.com/cspine/cspine/transforms/manifest"
 	"github.com/cspine/cspine/transforms/score"
 	"github.com/cspine/cspine/transforms/train"
-	"github.com/cspine/cspine/view/chart"
 )
 
 // trainingRow is a run of trainings in the list.
@@ -199,11 +197,6 @@ func (t *taskView) Ended() time.Time {
 	return time.Time{}
 }
 
-// measured tells whether an epoch's held-out studies were.
-func measured(e *train.Epoch) bool {
-	return e.Validation != nil && (e.Validation.ClassifierScore != nil || e.Validation.SegmenterScore != nil)
-}
-
 func (s *Server) training(r *http.Request) (*Page, error) {
 	threshold, err := thresholdOf(r)
 	if err != nil {
@@ -214,19 +207,6 @@ func (s *Server) training(r *http.Request) (*Page, error) {
 		return nil, err
 	}
 	return &Page{Title: "Trainings of run " + p.Run, Section: "trainings", Template: "training", Content: p}, nil
-}
-
-// thresholdOf is the probability from which on something is to be taken for fractured.
-func thresholdOf(r *http.Request) (float64, error) {
-	text := strings.TrimSpace(r.FormValue("threshold"))
-	if text == "" {
-		return 0.5, nil
-	}
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(v >= 0 && v <= 1) {
-		return 0, wrong("this threshold is no probability", "give a number from 0 to 1, such as 0.5")
-	}
-	return v, nil
 }
 
 // trainingContent is what the trainings of a run did so far.
@@ -333,82 +313,18 @@ func (s *Server) readTask(ctx context.Context, run string, t *task, row artifact
 		return nil, fmt.Errorf("training %s: %w", t.Name, err)
 	}
 	for i := range v.Epochs {
-		if e := &v.Epochs[i]; e.Best && measured(e) {
+		if e := &v.Epochs[i]; e.Best && e.Measured() {
 			v.Best = e
 		}
 	}
 	if v.Note, err = train.ReadNote(ctx, s.store, row); err != nil {
 		return nil, fmt.Errorf("training %s: %w", t.Name, err)
 	}
-	v.draw()
+	for _, c := range train.Charts(t.Name, v.Epochs) {
+		v.Charts = append(v.Charts, c.SVG())
+	}
 	return v, nil
 }
-
-// draw draws the training's curves.
-func (t *taskView) draw() {
-	if len(t.Epochs) == 0 {
-		return
-	}
-	draw := func(what, y string, c chart.Lines) {
-		c.Title, c.X, c.Y, c.WholeX = what+" of "+t.Name+" by epoch", "epoch", y, true
-		t.Charts = append(t.Charts, c.SVG())
-	}
-	learned, held, rate := chart.Line{Name: "training"}, chart.Line{Name: "held-out studies", Dashed: true}, chart.Line{Name: "learning rate"}
-	var of []*train.Epoch
-	for i := range t.Epochs {
-		e := &t.Epochs[i]
-		x := float64(e.Epoch)
-		learned.Add(x, e.Loss)
-		rate.Add(x, e.Rate)
-		if measured(e) {
-			held.Add(x, e.Validation.Loss)
-			of = append(of, e)
-		}
-	}
-	losses := []chart.Line{learned}
-	if len(of) > 0 {
-		losses = append(losses, held)
-	}
-	draw("Loss", "loss, as it is trained for", chart.Lines{Lines: losses})
-	draw("Learning rate", "learning rate (logarithmic)", chart.Lines{Lines: []chart.Line{rate}, LogY: true})
-	if len(of) == 0 {
-		return
-	}
-	levels := make([]chart.Line, volume.Levels)
-	for level := range levels {
-		levels[level] = chart.Line{Name: volume.LevelName(level), Colour: hexColour(level)}
-	}
-	share := [2]float64{0, 1}
-	if of[0].Validation.ClassifierScore == nil {
-		mean := chart.Line{Name: "mean, 95 %", Colour: textColour, Wide: true}
-		for _, e := range of {
-			v := e.Validation
-			mean.Add(float64(e.Epoch), v.Mean)
-			mean.Low, mean.High = append(mean.Low, v.Interval[0]), append(mean.High, v.Interval[1])
-			for level, d := range v.Dice {
-				levels[level].Add(float64(e.Epoch), d)
-			}
-		}
-		draw("Dice", "dice of held-out studies", chart.Lines{Lines: append(levels, mean), YRange: share})
-		return
-	}
-	loss := chart.Line{Name: "log loss"}
-	vertebrae, patients := chart.Line{Name: "vertebrae", Colour: textColour, Wide: true}, chart.Line{Name: "patients", Colour: textColour, Dashed: true}
-	for _, e := range of {
-		x, v := float64(e.Epoch), e.Validation
-		loss.Add(x, float64(v.LogLoss))
-		vertebrae.Add(x, float64(v.VertebraAUC))
-		patients.Add(x, float64(v.PatientAUC))
-		for level, a := range v.AUC {
-			levels[level].Add(x, float64(a))
-		}
-	}
-	draw("Log loss", "log loss, held-out studies", chart.Lines{Lines: []chart.Line{loss}})
-	draw("AUC", "AUC, held-out studies", chart.Lines{Lines: append(levels, vertebrae, patients), YRange: share})
-}
-
-// textColour is that of what belongs to no level: the text's, in light and in dark.
-const textColour = "currentColor"
 
 // overview draws all trainings' measure into one chart.
 func (p *trainingPage) overview() {
@@ -417,11 +333,11 @@ func (p *trainingPage) overview() {
 		c.Title, c.Y = "Mean dice of held-out studies by epoch", "mean dice"
 	}
 	for i, t := range p.Tasks {
-		l := chart.Line{Name: t.Name, Colour: hexColour(i % volume.Levels), Dashed: i >= volume.Levels}
+		l := chart.Line{Name: t.Name, Colour: picture.Hex(i % volume.Levels), Dashed: i >= volume.Levels}
 		for k := range t.Epochs {
 			e := &t.Epochs[k]
 			switch v := e.Validation; {
-			case !measured(e):
+			case !e.Measured():
 			case v.ClassifierScore != nil:
 				l.Add(float64(e.Epoch), float64(v.LogLoss))
 			default:
@@ -465,248 +381,4 @@ func (p *trainingPage) dice() {
 	if len(means.Rows) > 0 {
 		p.Means = means.SVG()
 	}
-}
-
-// evaluationOptions say how held-out answers are looked at. Seed chooses among a run's trainings; "" takes the first.
-type evaluationOptions struct {
-	threshold float64
-	seed      string
-}
-
-// evaluation is how good answers are: those for held-out studies, all folds together, or those of a run.
-type evaluation struct {
-	*score.Report
-	// LogLoss is the competition's, and Constant that of the best answer that looks at no study.
-	LogLoss, Constant float64
-	Trainings         []string
-	// Missing are the folds of which there are no answers yet.
-	Missing []int
-	Seed    string
-	Seeds   []string
-	// Rows are the levels, all of them together, and the patient.
-	Rows      []score.Measures
-	Charts    evaluationCharts
-	Threshold float64
-	Confusion []confusion
-	Worst     []worstCase
-}
-
-type evaluationCharts struct{ Areas, ROC, Vertebrae, Patients template.HTML }
-
-// confusion counts what is taken for fractured at a threshold.
-type confusion struct {
-	What string
-	// Found and Missed are of those that are fractured, False and Intact of those that are not.
-	Found, Missed, False, Intact int
-}
-
-// Sensitivity is the share of fractured ones that are found, Specificity of intact ones that are left alone, and Precision of found ones that
-// are fractured. NaN where there are none.
-func (c confusion) Sensitivity() float64 { return float64(c.Found) / float64(c.Found+c.Missed) }
-func (c confusion) Specificity() float64 { return float64(c.Intact) / float64(c.Intact+c.False) }
-func (c confusion) Precision() float64   { return float64(c.Found) / float64(c.Found+c.False) }
-
-// worstCase is a study whose answer costs most.
-type worstCase struct {
-	Study string
-	// Path is where its page is, in the newest run that has it; "" without one.
-	Path    string
-	Loss    float64
-	Answers []worstAnswer
-}
-
-// worstAnswer is one of its answers, those that cost most first.
-type worstAnswer struct {
-	Target    string
-	P, Loss   float64
-	Fractured bool
-}
-
-const (
-	worstCases   = 20
-	worstAnswers = 3 // of a study
-)
-
-// evaluate judges the answers for held-out studies, where there are any. What is wrong with them is told on the page: the curves are there all the same.
-func (s *Server) evaluate(ctx context.Context, p *trainingPage, o evaluationOptions) error {
-	var seeds []string
-	for _, t := range p.Tasks {
-		if t.HeldOut && t.Fold != train.NoFold && !slices.Contains(seeds, t.Seed) {
-			seeds = append(seeds, t.Seed)
-		}
-	}
-	if len(seeds) == 0 {
-		return nil
-	}
-	if o.seed == "" {
-		o.seed = seeds[0]
-	}
-	if !slices.Contains(seeds, o.seed) {
-		return missing("no training of this seed answered held-out studies", "choose one of the seeds "+strings.Join(seeds, ", "))
-	}
-	held, err := score.ReadHeldOut(ctx, s.store, p.Run, score.HeldOutOptions{Seed: o.seed})
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		p.Problem = err.Error()
-		return nil
-	}
-	rows, gaps := score.Join(held.Answers, held.Truth)
-	e, err := s.judge(ctx, rows, gaps, o.threshold)
-	if e == nil {
-		p.Problem = "no label of the held-out studies is known"
-		return err
-	}
-	e.Trainings, e.Missing, e.Seed, e.Seeds = held.Tasks, held.Missing, o.seed, seeds
-	p.Evaluation = e
-	return err
-}
-
-// judge says how good answers are; nil if no label of their studies is known.
-func (s *Server) judge(ctx context.Context, rows []score.Judged, gaps score.Gaps, threshold float64) (*evaluation, error) {
-	e := &evaluation{Report: score.Evaluate(rows, gaps, score.ByRow), Threshold: threshold}
-	if e.Labels == 0 {
-		return nil, nil
-	}
-	e.LogLoss, e.Constant = float64(e.Report.Loss), float64(e.Best.Loss)
-	last := len(e.Targets) - 1
-	e.Rows = append(slices.Clone(e.Targets[:last]), e.Report.Vertebrae, e.Targets[last])
-	e.draw()
-	var levels []int
-	for level := range volume.Levels {
-		levels = append(levels, level)
-	}
-	e.Confusion = []confusion{confusionOf("vertebrae", score.LabelsOf(rows, levels...), threshold),
-		confusionOf("patients", score.LabelsOf(rows, classify.PatientTarget), threshold)}
-	e.Worst = worst(rows)
-	return e, s.lead(ctx, e.Worst)
-}
-
-// targetName is a target for people.
-func targetName(target string) string {
-	switch target {
-	case classify.TargetName(classify.PatientTarget):
-		return "patient"
-	case "vertebrae":
-		return "C1 to C7"
-	}
-	return target
-}
-
-// Name is what a row of the table is of.
-func (e *evaluation) Name(m score.Measures) string { return targetName(m.Target) }
-
-// Interval is an area with its interval, on one line.
-func (e *evaluation) Interval(m score.Measures) string {
-	return strings.ReplaceAll(m.Area.String(), " ", "\u00a0")
-}
-
-// Address is the page with another seed.
-func (e *evaluation) Address(seed string) string {
-	return "?" + url.Values{"seed": {seed}, "threshold": {strconv.FormatFloat(e.Threshold, 'g', -1, 64)}}.Encode()
-}
-
-// draw draws areas, ROC curves and reliability.
-func (e *evaluation) draw() {
-	roc := chart.Lines{Title: "ROC curves", X: "share of intact ones taken for fractured", Y: "share of fractured ones found", Square: true,
-		XRange: [2]float64{0, 1}, YRange: [2]float64{0, 1}}
-	areas := chart.Intervals{Title: "Area under the ROC curve, by level", X: "area, 95 % interval", Range: [2]float64{0, 1}, Reference: 0.5}
-	for i, m := range e.Rows {
-		l := chart.Line{Name: targetName(m.Target), Colour: textColour, Dashed: i > volume.Levels, Wide: true}
-		if i < volume.Levels {
-			l.Colour, l.Wide = hexColour(i), false
-		}
-		for _, p := range m.ROC {
-			l.Add(p.FalsePositive, p.TruePositive)
-		}
-		areas.Rows = append(areas.Rows, chart.Interval{Name: l.Name, Value: float64(m.AUC), Low: float64(m.Interval[0]), High: float64(m.Interval[1]), Colour: l.Colour,
-			Note: fmt.Sprintf("%s, %d of %d fractured", m.Area, m.Fractured, m.N)})
-		if len(l.X) > 0 {
-			roc.Lines = append(roc.Lines, l)
-		}
-	}
-	e.Charts.Areas, e.Charts.ROC = areas.SVG(), roc.SVG()
-	e.Charts.Vertebrae, e.Charts.Patients = reliability("vertebrae", e.Report.Vertebrae), reliability("patients", e.Targets[len(e.Targets)-1])
-}
-
-// reliability draws what comes true of probabilities.
-func reliability(what string, m score.Measures) template.HTML {
-	l := chart.Line{Name: what, Points: true}
-	for _, b := range m.Reliability {
-		if b.N > 0 {
-			l.Add(float64(b.Mean), float64(b.Share))
-			l.Low, l.High = append(l.Low, float64(b.Interval[0])), append(l.High, float64(b.Interval[1]))
-		}
-	}
-	return chart.Lines{Title: "Reliability of " + what, X: "mean probability of a fracture", Y: "share of fractured, 95 % interval", Square: true, Lines: []chart.Line{l},
-		XRange: [2]float64{0, 1}, YRange: [2]float64{0, 1}}.SVG()
-}
-
-// confusionOf counts what is taken for fractured if everything is whose probability is the threshold or more.
-func confusionOf(what string, l score.Labels, threshold float64) confusion {
-	c := confusion{What: what}
-	for _, s := range score.Steps(l) {
-		if s.Threshold >= threshold {
-			c.Found, c.False = s.True, s.Falsely
-		}
-	}
-	for _, fractured := range l.Fractured {
-		if fractured {
-			c.Missed++
-		} else {
-			c.Intact++
-		}
-	}
-	c.Missed, c.Intact = c.Missed-c.Found, c.Intact-c.False
-	return c
-}
-
-// worst returns the studies of the greatest loss, with the answers that cost most. The loss of one study is the metric of it alone, that of one answer
-// the metric of a study of which nothing else is known.
-func worst(rows []score.Judged) (cases []worstCase) {
-	for _, row := range rows {
-		w := worstCase{Study: row.Study, Loss: score.WeightedLogLoss([]score.Judged{row}, score.ByRow)}
-		if math.IsNaN(w.Loss) {
-			continue
-		}
-		for target, label := range row.Truth {
-			one := score.Judged{P: row.P}
-			for t := range one.Truth {
-				one.Truth[t] = load.Unknown
-			}
-			one.Truth[target] = label
-			if loss := score.WeightedLogLoss([]score.Judged{one}, score.ByRow); !math.IsNaN(loss) {
-				w.Answers = append(w.Answers, worstAnswer{targetName(classify.TargetName(target)), row.P[target], loss, label == 1})
-			}
-		}
-		slices.SortStableFunc(w.Answers, func(a, b worstAnswer) int { return cmp.Compare(b.Loss, a.Loss) })
-		w.Answers = w.Answers[:min(worstAnswers, len(w.Answers))]
-		cases = append(cases, w)
-	}
-	slices.SortStableFunc(cases, func(a, b worstCase) int { return cmp.Compare(b.Loss, a.Loss) })
-	return cases[:min(worstCases, len(cases))]
-}
-
-// lead finds the pages of studies in the newest runs; there is none of a study that only older ones have.
-func (s *Server) lead(ctx context.Context, cases []worstCase) error {
-	refs, err := s.runs.list(ctx)
-	if err != nil {
-		return err
-	}
-	for _, ref := range refs[:min(remembered, len(refs))] {
-		if !slices.ContainsFunc(cases, func(w worstCase) bool { return w.Path == "" }) {
-			return nil
-		}
-		r, err := s.runs.get(ctx, ref)
-		if err != nil {
-			return err
-		}
-		for i := range cases {
-			if w := &cases[i]; w.Path == "" && r.byName[w.Study] != nil {
-				w.Path = r.Path() + "/studies" + href(w.Study)
-			}
-		}
-	}
-	return nil
 }

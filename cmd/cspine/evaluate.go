@@ -172,10 +172,7 @@ func (e *evaluateFlags) plot(out io.Writer, r *score.Report) error {
 	if e.plots == "" {
 		return nil
 	}
-	plots, err := r.Plots()
-	if err != nil {
-		return err
-	}
+	plots := r.Plots()
 	if err := os.MkdirAll(e.plots, 0o777); err != nil {
 		return err
 	}

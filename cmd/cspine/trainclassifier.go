@@ -38,7 +38,7 @@ encoder is taken, and what else has the same name and shape.
 ` + trainingGoesOn + `
 
 The store gets, under runs/RUN/fold0-seed1/: classifier.onnx, metrics.jsonl, a
-TensorBoard event file, curves.png, and the answers of the best epoch for the
+TensorBoard event file, curves.svg, and the answers of the best epoch for the
 held-out studies, held-out.csv, which 'cspine evaluate --out-of-fold' scores
 beside held-out-truth.csv. See docs/training.md.
 

@@ -27,7 +27,7 @@ ONNX in, ONNX out.
 ` + trainingGoesOn + `
 
 The store gets, under runs/RUN/fold0-seed1/: segmenter.onnx, metrics.jsonl, a
-TensorBoard event file and curves.png. See docs/training.md.
+TensorBoard event file and curves.svg. See docs/training.md.
 
 Exit status: 0 all good, 1 failed or interrupted, 2 wrong usage.`,
 		Example: `  cspine train segmenter --store store --dataset neck --out segmenter.onnx

@@ -27,6 +27,12 @@ var Palette = [volume.Levels]color.RGBA{
 	{0x00, 0x72, 0xB2, 0xFF}, {0xD5, 0x5E, 0x00, 0xFF}, {0xCC, 0x79, 0xA7, 0xFF},
 }
 
+// Hex is a level's colour as pages and charts write it, such as #e69f00.
+func Hex(level int) string {
+	c := Palette[level]
+	return fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B)
+}
+
 const (
 	gap    = 6  // pixels between tiles
 	header = 18 // pixels of caption above a tile

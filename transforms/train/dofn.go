@@ -349,7 +349,7 @@ func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
 			Step: func(s StepInfo) { observe(Event{Task: t.task, Step: &s}) },
 			Epoch: func(history []Epoch) error {
 				observe(Event{Task: t.task, History: history})
-				return rec.write(ctx, history, false)
+				return rec.write(ctx, history)
 			},
 		}})
 	if err != nil {
@@ -361,7 +361,7 @@ func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
 // export makes the artifact of a training that has ended.
 func (t *training) export(ctx context.Context, initial []byte, p Pointer, rec *recorder, result Result) (artifacts.Content, error) {
 	history := result.Progress.History
-	if err := rec.write(ctx, history, true); err != nil {
+	if err := rec.write(ctx, history); err != nil {
 		return artifacts.Content{}, err
 	}
 	lines, err := Lines(history)
@@ -445,7 +445,7 @@ func (t *training) recordKnown(ctx context.Context, note Note) error {
 		return err
 	}
 	rec := &recorder{store: t.store, dir: Dir(t.Run, t.task), logs: t.Logs, task: t.task}
-	return rec.write(ctx, history, true)
+	return rec.write(ctx, history)
 }
 
 // shapes returns the dimensions of a model's constants.

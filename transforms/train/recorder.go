@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/cspine/cspine/artifacts"
 )
@@ -18,25 +17,15 @@ type recorder struct {
 	dir   string // in the store
 	logs  string // a local folder; empty for none
 	task  Task
-	drawn time.Time
 }
 
-// drawEvery is how often curves are drawn at most, until the last epoch.
-const drawEvery = 10 * time.Second
-
-func (r *recorder) write(ctx context.Context, history []Epoch, last bool) error {
+func (r *recorder) write(ctx context.Context, history []Epoch) error {
 	ctx = context.WithoutCancel(ctx) // an epoch that is done is recorded
 	lines, err := Lines(history)
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{LinesFile: lines, EventsFile: Events(history)}
-	if last || time.Since(r.drawn) >= drawEvery {
-		r.drawn = time.Now()
-		if files[CurvesFile], err = Curves(r.task.Name(), history); err != nil {
-			return err
-		}
-	}
+	files := map[string][]byte{LinesFile: lines, EventsFile: Events(history), CurvesFile: Curves(r.task.Name(), history)}
 	for name, data := range files {
 		if err := r.store.PutNamed(ctx, r.dir+"/"+name, data); err != nil {
 			return fmt.Errorf("train: records: %w", err)

@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/cspine/cspine/internal/chart"
 	"github.com/cspine/cspine/internal/picture"
 	"github.com/cspine/cspine/internal/tensorboard"
 	"github.com/cspine/cspine/internal/volume"
-	"github.com/cspine/cspine/transforms/score"
 )
 
 // The files that record a training.
 const (
 	LinesFile  = "metrics.jsonl"
 	EventsFile = tensorboard.FileName
-	CurvesFile = "curves.png"
+	CurvesFile = "curves.svg"
 )
 
 // Lines returns a history as JSON lines, one for each epoch.
@@ -99,77 +99,91 @@ func (v *Validation) scalars() (all []tensorboard.Scalar) {
 	return all
 }
 
-// Curves draws a history as a PNG: losses, what held-out studies are measured by, and learning rate by epoch.
-func Curves(title string, history []Epoch) ([]byte, error) {
-	losses, rate := picture.Chart{Y: "loss"}, picture.Chart{Y: "learning rate", X: "epoch"}
-	train, valid, rates := picture.Curve{Name: "training"}, picture.Curve{Name: "held-out studies", Dashed: true}, picture.Curve{Name: "learning rate"}
+// Curves draws a training's history by epoch, as an SVG.
+func Curves(name string, history []Epoch) []byte {
+	var rows [][]chart.Chart
+	for _, c := range Charts(name, history) {
+		rows = append(rows, []chart.Chart{c})
+	}
+	return chart.File("Training "+name, rows...)
+}
+
+// Charts draws a training's history: losses, learning rate and what held-out studies are measured by. There is nothing to draw of no epochs.
+func Charts(name string, history []Epoch) (charts []chart.Lines) {
+	if len(history) == 0 {
+		return nil
+	}
+	add := func(what, y string, c chart.Lines) {
+		c.Title, c.X, c.Y, c.WholeX = what+" of "+name+" by epoch", "epoch", y, true
+		charts = append(charts, c)
+	}
+	learned, held, rate := chart.Line{Name: "training"}, chart.Line{Name: "held-out studies", Dashed: true}, chart.Line{Name: "learning rate"}
 	var measured []Epoch
 	for _, e := range history {
 		x := float64(e.Epoch)
-		train.Add(x, e.Loss)
-		rates.Add(x, e.Rate)
-		if e.Validation != nil {
-			valid.Add(x, e.Validation.Loss)
+		learned.Add(x, e.Loss)
+		rate.Add(x, e.Rate)
+		if e.Measured() {
+			held.Add(x, e.Validation.Loss)
 			measured = append(measured, e)
 		}
 	}
-	losses.Curves, rate.Curves = []picture.Curve{train}, []picture.Curve{rates}
-	if len(measured) == 0 {
-		return picture.Curves(title, []picture.Chart{losses, rate})
+	losses := []chart.Line{learned}
+	if len(measured) > 0 {
+		losses = append(losses, held)
 	}
-	losses.Curves = append(losses.Curves, valid)
-	charts := []picture.Chart{losses}
-	if measured[0].Validation.ClassifierScore != nil {
-		charts = append(charts, classifierCharts(measured)...)
-	} else {
-		charts = append(charts, segmenterChart(measured))
+	add("Loss", "loss, as it is trained for", chart.Lines{Lines: losses})
+	switch {
+	case len(measured) == 0:
+	case measured[0].Validation.ClassifierScore == nil:
+		add("Dice", "dice of held-out studies", diceChart(measured))
+	default:
+		loss := chart.Line{Name: "log loss"}
+		for _, e := range measured {
+			loss.Add(float64(e.Epoch), float64(e.Validation.LogLoss))
+		}
+		add("Log loss", "log loss, held-out studies", chart.Lines{Lines: []chart.Line{loss}})
+		add("AUC", "AUC, held-out studies", areaChart(measured))
 	}
-	return picture.Curves(title, append(charts, rate))
+	add("Learning rate", "learning rate (logarithmic)", chart.Lines{Lines: []chart.Line{rate}, LogY: true})
+	return charts
 }
 
-func segmenterChart(history []Epoch) picture.Chart {
-	mean := picture.Curve{Name: "mean, 95 % interval", Wide: true}
-	levels := levelCurves()
-	for _, e := range history {
+// diceChart draws how well a segmenter does, by level and in the mean.
+func diceChart(measured []Epoch) chart.Lines {
+	levels, mean := levelLines(), chart.Line{Name: "mean, 95 %", Colour: chart.TextColour, Wide: true}
+	for _, e := range measured {
 		x, v := float64(e.Epoch), e.Validation
 		mean.Add(x, v.Mean)
-		mean.Band = append(mean.Band, v.Interval)
+		mean.Low, mean.High = append(mean.Low, v.Interval[0]), append(mean.High, v.Interval[1])
 		for level, d := range v.Dice {
 			levels[level].Add(x, d)
 		}
 	}
-	return picture.Chart{Y: "dice of held-out studies", Low: 0, High: 1, Curves: append(levels, mean)}
+	return chart.Lines{Lines: append(levels, mean), YRange: [2]float64{0, 1}}
 }
 
-func classifierCharts(history []Epoch) []picture.Chart {
-	loss := picture.Curve{Name: "competition's", Wide: true}
-	vertebra, patient := picture.Curve{Name: "vertebrae", Wide: true}, picture.Curve{Name: "patients", Dashed: true}
-	levels := levelCurves()
-	for _, e := range history {
+// areaChart draws how well a classifier does, by level, for all vertebrae and for patients.
+func areaChart(measured []Epoch) chart.Lines {
+	levels := levelLines()
+	vertebrae := chart.Line{Name: "vertebrae", Colour: chart.TextColour, Wide: true}
+	patients := chart.Line{Name: "patients", Colour: chart.TextColour, Wide: true, Dashed: true}
+	for _, e := range measured {
 		x, v := float64(e.Epoch), e.Validation
-		addDefined(&loss, x, v.LogLoss)
-		addDefined(&vertebra, x, v.VertebraAUC)
-		addDefined(&patient, x, v.PatientAUC)
+		vertebrae.Add(x, float64(v.VertebraAUC))
+		patients.Add(x, float64(v.PatientAUC))
 		for level, a := range v.AUC {
-			addDefined(&levels[level], x, a)
+			levels[level].Add(x, float64(a))
 		}
 	}
-	return []picture.Chart{{Y: "log loss of held-out studies", Curves: []picture.Curve{loss}},
-		{Y: "AUC of held-out studies", Low: 0, High: 1, Curves: append(levels, vertebra, patient)}}
+	return chart.Lines{Lines: append(levels, vertebrae, patients), YRange: [2]float64{0, 1}}
 }
 
-// addDefined adds a point, unless it is undefined.
-func addDefined(c *picture.Curve, x float64, y score.Figure) {
-	if !math.IsNaN(float64(y)) {
-		c.Add(x, float64(y))
+// levelLines are curves of C1 to C7, without points.
+func levelLines() []chart.Line {
+	lines := make([]chart.Line, Levels)
+	for level := range lines {
+		lines[level].Name, lines[level].Colour = volume.LevelName(level), picture.Hex(level)
 	}
-}
-
-// levelCurves are curves of C1 to C7, without points.
-func levelCurves() []picture.Curve {
-	curves := make([]picture.Curve, Levels)
-	for level := range curves {
-		curves[level].Name, curves[level].Color = volume.LevelName(level), picture.Palette[level]
-	}
-	return curves
+	return lines
 }

@@ -2,9 +2,10 @@ package train
 
 import (
 	"bytes"
-	"image/png"
+	"encoding/xml"
+	"errors"
+	"io"
 	"math"
-	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,27 +105,47 @@ func TestEventsOnlyGrow(t *testing.T) {
 	}
 }
 
-// Set CSPINE_PICTURE to a file to look at the curves.
-func TestCurvesAreAPicture(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and one goroutine alone: -short is for the race detector")
-	}
-	for _, history := range [][]Epoch{course(1), course(2), course(60), fractureCourse(1), fractureCourse(2), fractureCourse(60)} {
-		file, err := Curves("fold 0", history)
-		if err != nil {
-			t.Fatal(err)
+func TestCurvesAreDrawnOfWhatIsDefined(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		history []Epoch
+		charts  int
+		points  []int // of each curve of the chart before the last
+	}{
+		{"nothing measured", course(1), 2, []int{1}},
+		{"dice", course(6), 3, []int{3, 3, 3, 3, 3, 3, 3, 3}},
+		{"areas", fractureCourse(6), 4, []int{3, 3, 3, 0, 3, 3, 3, 3, 0}},
+	} {
+		charts := Charts("fold 0", c.history)
+		if len(charts) != c.charts {
+			t.Fatalf("%s: %d charts", c.name, len(charts))
 		}
-		img, err := png.Decode(bytes.NewReader(file))
-		if err != nil {
-			t.Fatal(err)
+		var points []int
+		for _, l := range charts[len(charts)-2].Lines {
+			n := 0
+			for _, y := range l.Y {
+				if !math.IsNaN(y) {
+					n++
+				}
+			}
+			points = append(points, n)
 		}
-		if b := img.Bounds(); b.Dx() < 600 || b.Dy() < 400 {
-			t.Errorf("%d epochs: %v", len(history), b)
+		if c.charts == 2 {
+			points = points[:1]
 		}
-		if path := os.Getenv("CSPINE_PICTURE"); path != "" {
-			if err := os.WriteFile(path, file, 0o666); err != nil {
+		if diff := cmp.Diff(c.points, points); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+		file := Curves("fold 0", c.history)
+		for d := xml.NewDecoder(bytes.NewReader(file)); ; {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
 				t.Fatal(err)
 			}
+		}
+		if want := "Learning rate of fold 0 by epoch"; !bytes.Contains(file, []byte(want)) {
+			t.Errorf("%s: %q is not in the file", c.name, want)
 		}
 	}
 }

@@ -61,6 +61,11 @@ type Epoch struct {
 	Time       float64     `json:"time"`           // when it ended, in seconds since 1970
 }
 
+// Measured tells whether the held-out studies were measured at the epoch's end.
+func (e *Epoch) Measured() bool {
+	return e.Validation != nil && (e.Validation.ClassifierScore != nil || e.Validation.SegmenterScore != nil)
+}
+
 // average is an exponential moving average of weights (Polyak & Juditsky, SIAM J. Control Optim. 30(4), 1992; in the form of
 // TensorFlow's ExponentialMovingAverage, whose decay grows at the start so that the initial weights are soon forgotten).
 type average struct {

@@ -25,7 +25,9 @@ type Interval struct {
 }
 
 // SVG draws the chart.
-func (c Intervals) SVG() template.HTML {
+func (c Intervals) SVG() template.HTML { return c.draw().page() }
+
+func (c Intervals) draw() *canvas {
 	x := axis{low: math.Inf(1), high: math.Inf(-1)}
 	var names, notes []string
 	for _, r := range c.Rows {
@@ -52,7 +54,7 @@ func (c Intervals) SVG() template.HTML {
 	h := float64(top + row*len(c.Rows) + bottom)
 	y := axis{low: 0, high: float64(len(c.Rows)), from: h - bottom, to: top}
 	out := begin("chart", c.Title, x.to+right+note, h)
-	out.heading(c.Title)
+	out.heading()
 	for _, t := range x.ticks(5, false) {
 		at := x.at(t.at)
 		out.line("grid-line", at, y.from, at, y.to)
@@ -78,5 +80,5 @@ func (c Intervals) SVG() template.HTML {
 		}
 		out.dot(p, x.at(r.Value), at, 4, r.Name+": "+written(r.Value, 0))
 	}
-	return out.end()
+	return out
 }

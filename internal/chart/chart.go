@@ -1,9 +1,9 @@
-// Package chart draws charts as SVG, to stand in a page.
+// Package chart draws charts as SVG, to stand in a page or in a file of their own: one style for both.
 //
 // Invariants:
 //   - What it writes must be well-formed XML, whatever names and numbers it is given. What is not finite is left out.
 //   - It must use no style attribute and no script: pages forbid both. How things look is by classes, so that light and dark work; only the
-//     colours of levels are attributes.
+//     colours of levels are attributes. A file has the classes' rules in it, and needs nothing else.
 //   - A colour must have its text beside it: in a legend, or at the row.
 //   - Every chart has a title, and says in words and units what its axes are.
 //   - Equal arguments give equal bytes.
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"html"
 	"html/template"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -33,26 +34,45 @@ const (
 	top, right    = 30, 14 // room for the title
 )
 
-// canvas is an SVG that is being written.
-type canvas struct{ strings.Builder }
+// Chart is what can be drawn: Lines, Bars or Intervals.
+type Chart interface {
+	// SVG draws it for a page.
+	SVG() template.HTML
+	draw() *canvas
+}
 
-// begin opens the SVG of a chart with a title.
+// canvas is a chart that is being drawn.
+type canvas struct {
+	strings.Builder // what stands in it
+	class, title    string
+	width, height   float64
+}
+
+// begin is an empty chart with a title.
 func begin(class, title string, width, height float64) *canvas {
-	c := &canvas{}
-	fmt.Fprintf(c, `<svg class="%s" role="img" viewBox="0 0 %s %s" width="%s" height="%s"><title>%s</title>`, class, number(width), number(height),
-		number(width), number(height), escape(title))
-	return c
+	return &canvas{class: class, title: title, width: width, height: height}
 }
 
 // heading writes the title for all to see.
-func (c *canvas) heading(title string) {
-	fmt.Fprintf(c, `<text x="4" y="15" font-weight="600">%s</text>`, escape(title))
+func (c *canvas) heading() {
+	fmt.Fprintf(c, `<text x="4" y="15" font-weight="600">%s</text>`, escape(c.title))
 }
 
-// end closes it.
-func (c *canvas) end() template.HTML {
-	c.WriteString("</svg>")
-	return template.HTML(c.String()) //nolint:gosec // everything that was given went through escape
+// page is the chart as a part of a page.
+func (c *canvas) page() template.HTML {
+	var out strings.Builder
+	c.write(&out, 0, 0)
+	return template.HTML(out.String()) //nolint:gosec // everything that was given went through escape
+}
+
+// write writes the chart; x and y are where it lies in another, from the upper left.
+func (c *canvas) write(w io.Writer, x, y float64) {
+	at := ""
+	if x != 0 || y != 0 {
+		at = fmt.Sprintf(` x="%s" y="%s"`, number(x), number(y))
+	}
+	fmt.Fprintf(w, `<svg class="%s" role="img"%s viewBox="0 0 %s %s" width="%s" height="%s"><title>%s</title>%s</svg>`, c.class, at, number(c.width),
+		number(c.height), number(c.width), number(c.height), escape(c.title), c.String())
 }
 
 // line draws a straight line of a class.
@@ -304,8 +324,8 @@ func margin(ys []tick) float64 {
 }
 
 // nothing is the chart of what has no data.
-func nothing(title string) template.HTML {
+func nothing(title string) *canvas {
 	c := begin("chart", title, width, 60)
 	c.text(width/2, 34, "middle", "faint", title+": there is nothing to draw yet")
-	return c.end()
+	return c
 }

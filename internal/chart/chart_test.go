@@ -298,6 +298,67 @@ func TestAChartOfNothingSaysSo(t *testing.T) {
 	}
 }
 
+func TestCountsAreDrawnByTheirLogarithms(t *testing.T) {
+	all := elements(t, Bars{Title: "t", X: "probability", Y: "number", LogY: true, Written: true, Edges: []float64{0, 0.1, 0.2, 0.3}, Series: []Series{{Values: []float64{1000, 0, 10}}}}.SVG())
+	has(t, all, "1000", "10", "100")
+	bars := of(all, "rect", "class", "bar")
+	if len(bars) != 2 {
+		t.Fatalf("%d bars", len(bars))
+	}
+	var heights, feet []float64
+	for _, b := range bars {
+		h, _ := strconv.ParseFloat(b.attributes["height"], 64)
+		y, _ := strconv.ParseFloat(b.attributes["y"], 64)
+		heights, feet = append(heights, h), append(feet, h+y)
+	}
+	// The foot is at one half: log 2000 and log 20.
+	if got, want := heights[0]/heights[1], math.Log(2000)/math.Log(20); math.Abs(got-want) > 0.01 || math.Abs(feet[0]-feet[1]) > 0.02 {
+		t.Errorf("the bars are %v high and stand at %v, want %g times as high", heights, feet, want)
+	}
+}
+
+func TestAFileStandsByItself(t *testing.T) {
+	line := Lines{Title: "first", X: "x", Y: "y", Lines: []Line{{X: []float64{0, 1}, Y: []float64{0, 1}}}}
+	bars := Bars{Title: "second", X: "x", Y: "y", Labels: []string{"a"}, Series: []Series{{Values: []float64{1}}}}
+	rows := Intervals{Title: "third", Rows: []Interval{{Name: "a", Value: 1}}}
+	file := File("all & more", []Chart{line, bars}, []Chart{rows})
+	if got, again := string(file), string(File("all & more", []Chart{line, bars}, []Chart{rows})); got != again {
+		t.Error("equal charts give different files")
+	}
+	all := elements(t, template.HTML(file))
+	has(t, all, "first", "second", "third")
+	if all[0].attributes["xmlns"] != "http://www.w3.org/2000/svg" || all[1].text != "all & more" {
+		t.Errorf("%v", all[0].attributes)
+	}
+	for _, e := range all {
+		if text := e.text; e.name == "style" && (strings.Contains(text, "var(") || strings.Contains(text, "url(") || !strings.Contains(text, ".grid-line")) {
+			t.Error("the style asks for what is not in the file: " + text)
+		}
+	}
+	type box struct{ x, y, w, h float64 }
+	var boxes []box
+	for _, e := range of(all, "svg", "class", "chart") {
+		var v [4]float64
+		for i, name := range []string{"x", "y", "width", "height"} {
+			v[i], _ = strconv.ParseFloat(e.attributes[name], 64)
+		}
+		boxes = append(boxes, box{v[0], v[1], v[2], v[3]})
+	}
+	if len(boxes) != 3 || boxes[1].x < boxes[0].x+boxes[0].w || boxes[2].y < max(boxes[0].y+boxes[0].h, boxes[1].y+boxes[1].h) {
+		t.Errorf("charts lie on each other: %v", boxes)
+	}
+	var within [4]float64
+	for i, field := range strings.Fields(all[0].attributes["viewBox"]) {
+		within[i], _ = strconv.ParseFloat(field, 64)
+	}
+	for _, b := range boxes {
+		if b.x+b.w > within[2] || b.y+b.h > within[3] {
+			t.Errorf("%v is not within %v", b, within)
+		}
+	}
+	elements(t, template.HTML(File("nothing")))
+}
+
 func FuzzAnyLineIsWellFormed(f *testing.F) {
 	f.Add("name", 0.0, 1.0, -5.0, true)
 	f.Add(nasty, math.NaN(), 1e308, -1e308, false)

@@ -20,6 +20,10 @@ type Bars struct {
 	Beside bool
 	// Whole says that what is counted has no fractions.
 	Whole bool
+	// LogY draws logarithms of what is counted: a bar of 1 is one that is seen.
+	LogY bool
+	// Written writes above each bar how high it is.
+	Written bool
 }
 
 // Group names as many bars as it has.
@@ -71,13 +75,19 @@ func (b *Bars) highest() (most float64) {
 }
 
 // SVG draws the chart.
-func (b Bars) SVG() template.HTML {
+func (b Bars) SVG() template.HTML { return b.draw().page() }
+
+func (b Bars) draw() *canvas {
 	n, most := b.n(), b.highest()
 	if n == 0 || most == 0 || !finite(most) || len(b.Edges) > 0 && len(b.Edges) != n+1 {
 		return nothing(b.Title)
 	}
-	y := axis{low: 0}
-	_, y.high = span(0, most, yTicks)
+	y := axis{low: 0, log: b.LogY}
+	if b.LogY {
+		y.low, y.high = min(0.5, most/2), 3*most
+	} else {
+		_, y.high = span(0, most, yTicks)
+	}
 	ys := y.ticks(yTicks, b.Whole)
 	foot := float64(bottom)
 	if len(b.Groups) > 0 {
@@ -98,7 +108,7 @@ func (b Bars) SVG() template.HTML {
 	x := axis{low: 0, high: float64(n), from: margin(ys), to: w - right - legend}
 	y.from, y.to = height-foot, top
 	out := begin("chart", b.Title, w, height)
-	out.heading(b.Title)
+	out.heading()
 	for _, t := range ys {
 		at := y.at(t.at)
 		out.line("grid-line", x.from, at, x.to, at)
@@ -119,7 +129,7 @@ func (b Bars) SVG() template.HTML {
 			out.text(x.to+28, at, "start", "", b.Series[k].Name)
 		}
 	}
-	return out.end()
+	return out
 }
 
 // bar draws what stands at one place.
@@ -141,9 +151,18 @@ func (b *Bars) bar(out *canvas, i int, x, y *axis) {
 			w /= float64(len(b.Series))
 			left, below = from+float64(k)*w, 0
 		}
-		high := y.at(below + v)
-		out.rect(barPaints[min(k, len(barPaints)-1)], left, high, w, y.at(below)-high, b.describe(i, k, v))
+		foot, high := y.from, y.at(max(y.low, below+v))
+		if below > 0 {
+			foot = y.at(max(y.low, below))
+		}
+		out.rect(barPaints[min(k, len(barPaints)-1)], left, high, w, foot-high, b.describe(i, k, v))
 		below += v
+		if b.Written && b.Beside {
+			out.text(left+w/2, high-3, "middle", "faint", strconv.FormatFloat(v, 'g', 6, 64))
+		}
+	}
+	if b.Written && !b.Beside && below > 0 {
+		out.text((from+to)/2, y.at(max(y.low, below))-3, "middle", "faint", strconv.FormatFloat(below, 'g', 6, 64))
 	}
 }
 

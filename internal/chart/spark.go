@@ -32,5 +32,5 @@ func Spark(values []float64, colour string) template.HTML {
 			out.dot(l.paint(), x.at(float64(i)), y.at(v), 1.6, fmt.Sprintf("slice %d: %.2f", i+1, v))
 		}
 	}
-	return out.end()
+	return out.page()
 }

@@ -27,13 +27,16 @@ type Line struct {
 	X, Y []float64
 	// Low and High, if they are as long as Y, are the ends of each point's interval: a band, or whiskers where there are points.
 	Low, High []float64
-	// Colour is one of its own, such as #e69f00, or the text's, currentColor; "" takes that of its class, which differs for dashed lines.
+	// Colour is one of its own, such as #e69f00, or TextColour; "" takes that of its class, which differs for dashed lines.
 	Colour string
 	Dashed bool
 	Wide   bool
 	// Points marks each value.
 	Points bool
 }
+
+// TextColour is the text's, in light and in dark: for what belongs to no level.
+const TextColour = "currentColor"
 
 // Add adds a point.
 func (l *Line) Add(x, y float64) { l.X, l.Y = append(l.X, x), append(l.Y, y) }
@@ -52,7 +55,9 @@ func (l *Line) interval() bool { return len(l.Low) == len(l.Y) && len(l.High) ==
 const yTicks, xTicks = 5, 8
 
 // SVG draws the chart.
-func (c Lines) SVG() template.HTML {
+func (c Lines) SVG() template.HTML { return c.draw().page() }
+
+func (c Lines) draw() *canvas {
 	x, y, ok := c.ranges()
 	if !ok {
 		return nothing(c.Title)
@@ -67,7 +72,7 @@ func (c Lines) SVG() template.HTML {
 	x.from, x.to = left, w-right-legend
 	y.from, y.to = h-bottom, top
 	out := begin("chart", c.Title, w, h)
-	out.heading(c.Title)
+	out.heading()
 	out.axes(&x, &y, xs, ys, c.X, c.Y)
 	if c.Square {
 		out.line("ideal", x.at(max(x.low, y.low)), y.at(max(x.low, y.low)), x.at(min(x.high, y.high)), y.at(min(x.high, y.high)))
@@ -86,7 +91,7 @@ func (c Lines) SVG() template.HTML {
 			at += lineHeight
 		}
 	}
-	return out.end()
+	return out
 }
 
 // legendWidth is the room for the curves' names; 0 where there is one alone.
