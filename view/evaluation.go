@@ -131,7 +131,15 @@ func (s *Server) judge(ctx context.Context, rows []score.Judged, gaps score.Gaps
 	e.Confusion = []confusion{confusionOf("vertebrae", score.LabelsOf(rows, levels...), threshold),
 		confusionOf("patients", score.LabelsOf(rows, classify.PatientTarget), threshold)}
 	e.Worst = worst(rows)
-	return e, s.lead(ctx, e.Worst)
+	var names []string
+	for _, w := range e.Worst {
+		names = append(names, w.Study)
+	}
+	paths, err := s.paths(ctx, names)
+	for i := range e.Worst {
+		e.Worst[i].Path = paths[e.Worst[i].Study]
+	}
+	return e, err
 }
 
 // Name is what a row of the table is of.
@@ -200,27 +208,28 @@ func worst(rows []score.Judged) (cases []worstCase) {
 	return cases[:min(worstCases, len(cases))]
 }
 
-// lead finds the pages of studies in the newest runs; there is none of a study that only older ones have.
-func (s *Server) lead(ctx context.Context, cases []worstCase) error {
+// paths finds the pages of studies in the newest runs; there is none of a study that only older ones have.
+func (s *Server) paths(ctx context.Context, studies []string) (map[string]string, error) {
+	found := map[string]string{}
 	refs, err := s.runs.list(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, ref := range refs[:min(remembered, len(refs))] {
-		if !slices.ContainsFunc(cases, func(w worstCase) bool { return w.Path == "" }) {
-			return nil
+		if !slices.ContainsFunc(studies, func(study string) bool { return found[study] == "" }) {
+			break
 		}
 		r, err := s.runs.get(ctx, ref)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for i := range cases {
-			if w := &cases[i]; w.Path == "" && r.byName[w.Study] != nil {
-				w.Path = r.Path() + "/studies" + href(w.Study)
+		for _, study := range studies {
+			if found[study] == "" && r.byName[study] != nil {
+				found[study] = r.Path() + "/studies" + href(study)
 			}
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // thresholdOf is the probability from which on something is to be taken for fractured.

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -146,6 +147,8 @@ type trainingPage struct {
 	Dice []levelDice
 	// Means is the chart of their means with intervals.
 	Means template.HTML
+	// WorstMasks are the held-out studies whose masks agree least with their labels.
+	WorstMasks []worstMask
 	// Evaluation is of classifiers; nil as long as no held-out study is answered. Problem is why it can't be had.
 	Evaluation *evaluation
 	Problem    string
@@ -172,6 +175,19 @@ type levelDice struct {
 	Name  string
 	Dice  []float64
 }
+
+// worstMask is a study that a segmenter held out.
+type worstMask struct {
+	score.StudyDice
+	// Task is the training that held it out, and Level its least level, counted from 0.
+	Task  string
+	Level int
+	// Path is where its page is, in the newest run that has it; "" without one.
+	Path string
+}
+
+// worstMasks are how many held-out studies a page lists.
+const worstMasks = 20
 
 // Headline says how good the best epoch was.
 func (t *taskView) Headline() string {
@@ -240,7 +256,44 @@ func (s *Server) trainingContent(ctx context.Context, run string, o evaluationOp
 	}
 	p.overview()
 	p.dice()
+	if err := s.worstMasks(ctx, p); err != nil {
+		return nil, err
+	}
 	return p, s.evaluate(ctx, p, o)
+}
+
+// worstMasks gathers what a run's segmenters did worst on. A training that is older than the file has none.
+func (s *Server) worstMasks(ctx context.Context, p *trainingPage) error {
+	for _, t := range p.Tasks {
+		if t.Stage != train.SegmenterStage {
+			continue
+		}
+		file, err := s.store.GetNamed(ctx, manifest.Dir(p.Run)+"/"+t.Name+"/"+score.HeldOutDiceFile)
+		if errors.Is(err, artifacts.ErrNotFound) {
+			continue
+		}
+		var studies []score.StudyDice
+		if err == nil {
+			studies, err = score.ReadDice(bytes.NewReader(file))
+		}
+		if err != nil {
+			return fmt.Errorf("training %s: %w", t.Name, err)
+		}
+		for _, one := range score.Worst(studies) {
+			p.WorstMasks = append(p.WorstMasks, worstMask{StudyDice: one, Task: t.Name, Level: slices.Index(one.Dice[:], slices.Min(one.Dice[:]))})
+		}
+	}
+	slices.SortStableFunc(p.WorstMasks, func(a, b worstMask) int { return cmp.Compare(a.Mean, b.Mean) })
+	p.WorstMasks = p.WorstMasks[:min(worstMasks, len(p.WorstMasks))]
+	var names []string
+	for _, w := range p.WorstMasks {
+		names = append(names, w.Study)
+	}
+	paths, err := s.paths(ctx, names)
+	for i := range p.WorstMasks {
+		p.WorstMasks[i].Path = paths[p.WorstMasks[i].Study]
+	}
+	return err
 }
 
 // reportEvaluation tells of the trainings of a run's name, and of its classifiers of patients, if there are any.

@@ -365,6 +365,30 @@ func TestASegmentersDiceAreThoseOfItsBestEpoch(t *testing.T) {
 	}
 }
 
+func TestTheWorstMasksLeadToTheirStudies(t *testing.T) {
+	store, of := emptyStore(t), "1.2.5"
+	file, err := artifacts.WriteManifest([]artifacts.Row{{Subject: of, Step: "index", Verdict: transforms.OK}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	putNamed(t, store, "runs/neck/20260102T030405.000Z.parquet", file)
+	for fold, studies := range [][]score.StudyDice{{{Study: "1.2.3", Mean: 0.9}, {Study: of, Mean: 0.4, Dice: [7]float64{0.4, 0.4, 0.01, 0.4, 0.4, 0.4, 0.4}}}, {{Study: "1.2.4", Mean: 0.7}}} {
+		var table bytes.Buffer
+		if err := score.WriteDice(&table, studies); err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprintf("fold%d-seed1", fold)
+		putHistory(t, store, "neck", name, segmenterEpochs()...)
+		putNamed(t, store, "runs/neck/"+name+"/segmenter.onnx", []byte("a model"))
+		putNamed(t, store, "runs/neck/"+name+"/"+score.HeldOutDiceFile, table.Bytes())
+	}
+	b := openStore(t, store, Options{})
+	text := b.page("/trainings/neck", "Worst masks of held-out studies", `/studies/`+of+`">`+of+`</a>`, `bad">0.010</td>`, "1.2.4", "fold1-seed1")
+	if strings.Index(text, of) > strings.Index(text, "1.2.4") || strings.Index(text, "1.2.4") > strings.Index(text, "1.2.3") {
+		t.Error("the worst is not the first")
+	}
+}
+
 func TestOneOfSeveralSeedsIsJudged(t *testing.T) {
 	store := emptyStore(t)
 	for _, seed := range []string{"1", "2"} {

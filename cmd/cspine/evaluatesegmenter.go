@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -101,16 +100,7 @@ func printSegmenterScore(out io.Writer, s *score.Segmenter, e models.Engine, m s
 		fmt.Fprintf(out, "%-5s  %.4f\n", volume.LevelName(level), d)
 	}
 	fmt.Fprintf(out, "mean   %.4f, 95 %% interval %.4f to %.4f\n", s.Mean, s.Interval[0], s.Interval[1])
-	worst := slices.Clone(s.PerStudy)
-	slices.SortStableFunc(worst, func(a, b score.StudyDice) int {
-		switch {
-		case a.Mean < b.Mean:
-			return -1
-		case a.Mean > b.Mean:
-			return 1
-		}
-		return 0
-	})
+	worst := score.Worst(s.PerStudy)
 	fmt.Fprintf(out, "\nworst studies\n")
 	for _, w := range worst[:min(5, len(worst))] {
 		fmt.Fprintf(out, "%.4f %s\n", w.Mean, w.Study)

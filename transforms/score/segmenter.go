@@ -1,9 +1,11 @@
 package score
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/cspine/cspine/internal/npy"
@@ -37,6 +39,11 @@ type StudyDice struct {
 	Study string                 `json:"study"`
 	Dice  [volume.Levels]float64 `json:"dice"`
 	Mean  float64                `json:"mean_dice"`
+}
+
+// Worst are studies by their mean dice, the least first.
+func Worst(studies []StudyDice) []StudyDice {
+	return slices.SortedStableFunc(slices.Values(studies), func(a, b StudyDice) int { return cmp.Compare(a.Mean, b.Mean) })
 }
 
 // Swap is a vertebra that was taken for another.

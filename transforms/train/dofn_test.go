@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/cspine/cspine/models/gorgonia"
 	"github.com/cspine/cspine/models/onnx"
 	"github.com/cspine/cspine/transforms"
+	"github.com/cspine/cspine/transforms/score"
 	"github.com/cspine/cspine/transforms/shard"
 	"github.com/cspine/cspine/transforms/shard/shardtest"
 )
@@ -146,6 +148,21 @@ func TestATrainingMakesAModelWithItsProvenance(t *testing.T) {
 	if note.Fold != 1 || note.Train != 10 || note.Epochs != 3 || note.Validation == nil || note.Validation.Studies != 5 {
 		t.Errorf("note: %+v", note)
 	}
+	table, err := store.GetNamed(t.Context(), key+score.HeldOutDiceFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := score.ReadDice(bytes.NewReader(table))
+	if err != nil || len(held) != 5 {
+		t.Fatalf("%v, %v", held, err)
+	}
+	mean := 0.0
+	for _, s := range held {
+		mean += s.Mean / 5
+	}
+	if math.Abs(mean-note.Validation.Mean) > 1e-5 {
+		t.Errorf("the held-out studies' dice is %g in the mean, the record says %g", mean, note.Validation.Mean)
+	}
 	for _, name := range []string{LinesFile, EventsFile, CurvesFile} {
 		stored, err := store.GetNamed(t.Context(), key+name)
 		if err != nil {
@@ -247,7 +264,7 @@ func TestOnlyTheLastAndTheBestCheckpointStay(t *testing.T) {
 	if err := json.Unmarshal(text, &p); err != nil {
 		t.Fatal(err)
 	}
-	want := before + 3 // model, metrics, last
+	want := before + 4 // model, metrics, dice of held-out studies, last
 	if p.Best != p.Last {
 		want++
 	}

@@ -13,7 +13,7 @@ import (
 
 // Sample is one study to learn segmenting from, or to be measured on. Its slices belong to whoever got it.
 type Sample struct {
-	// Study names it in errors.
+	// Study names it.
 	Study string
 	// Shape is rows, columns, slices.
 	Shape [3]int
@@ -70,8 +70,8 @@ type SegmenterScore struct {
 	Mean float64         `json:"mean_dice"`
 	// Interval is the 95 % confidence interval of Mean over studies; see score.Interval.
 	Interval [2]float64 `json:"interval"`
-	// PerStudy has each study's dice by level, in the order of the samples. A history does not keep it.
-	PerStudy [][Levels]float64 `json:"-"`
+	// PerStudy has each study, in the order of the samples. A history does not keep it.
+	PerStudy []score.StudyDice `json:"-"`
 }
 
 // segmenterMeter measures dice and loss study by study.
@@ -80,14 +80,18 @@ type segmenterMeter struct {
 	size  int // values of an answer
 	seed  uint64
 
-	dice [][Levels]float64
+	dice []score.StudyDice
 	loss float64 // sum over studies
 }
 
 func (m *segmenterMeter) Add(samples []Sample, outputs [][]float32) error {
 	for i, s := range samples {
 		dice, loss := scores(outputs[0][i*m.size:][:m.size], s.Labels, m.terms)
-		m.dice = append(m.dice, dice)
+		one := score.StudyDice{Study: s.Study, Dice: dice}
+		for _, x := range dice {
+			one.Mean += x / Levels
+		}
+		m.dice = append(m.dice, one)
 		m.loss += loss
 	}
 	return nil
@@ -101,11 +105,11 @@ func (m *segmenterMeter) Validation() (*Validation, error) {
 	n := float64(v.Studies)
 	means := make([]float64, v.Studies)
 	for i, d := range m.dice {
-		for level, x := range d {
+		for level, x := range d.Dice {
 			v.Dice[level] += x / n
-			means[i] += x / Levels
 		}
-		v.Mean += means[i] / n
+		means[i] = d.Mean
+		v.Mean += d.Mean / n
 	}
 	v.Loss /= n
 	v.Interval = score.Interval(means, m.seed)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/cspine/cspine/artifacts"
 	"github.com/cspine/cspine/transforms/augment"
 	"github.com/cspine/cspine/transforms/load"
+	"github.com/cspine/cspine/transforms/score"
 	"github.com/cspine/cspine/transforms/shard"
 )
 
@@ -41,12 +43,20 @@ func (f *DoFn) segmenter(ctx context.Context, store *artifacts.Store, task Task)
 		matter.Valid = heldOutStudies{valid}
 	}
 	return lesson{loop: cfg.Loop, settings: settings, version: Version, manifest: data.Manifest(), studies: train.Len(),
-		run: func(ctx context.Context, job Job) (Result, error) { return Run(ctx, job, matter) },
+		run: func(ctx context.Context, job Job) (Result, error) {
+			job.Answers = true
+			return Run(ctx, job, matter)
+		},
 		properties: func(v *Validation) map[string]string {
 			if v == nil {
 				return map[string]string{}
 			}
 			return map[string]string{"cspine.dice": strconv.FormatFloat(v.Mean, 'f', 4, 64)}
+		},
+		files: func(v *Validation) (map[string][]byte, error) {
+			var table bytes.Buffer
+			err := score.WriteDice(&table, v.PerStudy)
+			return map[string][]byte{score.HeldOutDiceFile: table.Bytes()}, err
 		}}, nil
 }
 
