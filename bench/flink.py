@@ -3,12 +3,14 @@
 
     deploy/flink/local.sh up
     bench/flink.py speed [--pairs N] [--studies N] --cspine .build/cspine DIR    start-up, overhead over the embedded runner, two slots against one
+    bench/flink.py cores [--pairs N] [--studies N] --cspine .build/cspine DIR    one core and slot against two, on clusters that it starts itself
     bench/flink.py kill  [--times N] [--studies N] --cspine .build/cspine DIR    kill -9 of task managers and of workers at random moments
 
 DIR gets the studies, phantoms with label files, so that the work is decoding and cropping. Every run has a store of its own, deleted
 afterwards. CSPINE_FLINK_PORT is the port of Flink's REST service (8081).
 
-"start-up" is from the command to the first record in the store. "after start-up" is from there to the command's end.
+"start-up" is from the command to the first record in the store. "after start-up" is from there to the command's end. What travels between the steps is
+Flink's write-bytes of whatever hands its output to another slot.
 """
 import argparse
 import filecmp
@@ -34,11 +36,11 @@ def records(store):
 class Prepare:
     """A prepare under way. first is when its first record was there."""
 
-    def __init__(self, cspine, data, store, *flags):
+    def __init__(self, cspine, data, store, *flags, core=None):
         shutil.rmtree(store, ignore_errors=True)
         self.store, self.first = store, None
         self.begun = time.perf_counter()
-        self.process = subprocess.Popen([cspine, "prepare", "--data", data, "--store", store, "--segmenter", "labels", "--run", "r", "--json", *flags],
+        self.process = subprocess.Popen([*on_core(core), cspine, "prepare", "--data", data, "--store", store, "--segmenter", "labels", "--run", "r", "--json", *flags],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def running(self):
@@ -57,6 +59,23 @@ class Prepare:
         return json.loads(out)
 
 
+def on_core(core):
+    return [] if core is None else ["taskset", "-c", str(core)]
+
+
+def ask(path):
+    with urllib.request.urlopen(f"http://{FLINK[-1]}{path}") as answer:
+        return json.load(answer)
+
+
+def shuffled():
+    """Bytes that the newest job sent from slot to slot."""
+    newest = max(ask("/jobs/overview")["jobs"], key=lambda job: job["start-time"])
+    job = ask("/jobs/" + newest["jid"])
+    senders = {i["id"] for node in job["plan"]["nodes"] for i in node.get("inputs", []) if i["ship_strategy"] != "Forward"}
+    return sum(v["metrics"]["write-bytes"] for v in job["vertices"] if v["id"] in senders)
+
+
 def phantoms(cspine, folder, studies):
     data = os.path.join(folder, f"data{studies}")
     if not os.path.exists(data):
@@ -68,10 +87,7 @@ def phantoms(cspine, folder, studies):
 
 def await_slots():
     """A task manager that was started may not be there yet."""
-    while True:
-        with urllib.request.urlopen(f"http://{FLINK[-1]}/overview") as answer:
-            if json.load(answer)["slots-total"]:
-                return
+    while not ask("/overview")["slots-total"]:
         time.sleep(0.5)
 
 
@@ -91,13 +107,33 @@ def speed(o):
             run = Prepare(o.cspine, data, os.path.join(o.dir, "store"), *flags)
             run.wait()
             found[kind].append(run)
-            print(f"{n + 1}: {kind}: start-up {run.startup:.1f} s, after it {run.seconds - run.startup:.1f} s", flush=True)
+            travelled = f", {shuffled() / o.studies / 1000:.1f} kB a study between the steps" if flags else ""
+            print(f"{n + 1}: {kind}: start-up {run.startup:.1f} s, after it {run.seconds - run.startup:.1f} s{travelled}", flush=True)
     after = {kind: [r.seconds - r.startup for r in runs] for kind, runs in found.items()}
     for kind, runs in found.items():
         print(f"{kind}: start-up median {statistics.median(r.startup for r in runs):.1f} s, after it median {statistics.median(after[kind]):.1f} s")
     for a, b in (("Flink, 2 slots", "embedded"), ("Flink, 1 slot", "Flink, 2 slots"), ("Flink, 1 slot of 1 core", "Flink, 2 slots")):
         ratios = [x / y for x, y in zip(after[a], after[b])]
         print(f"{a} to {b}, after start-up: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def cores(o):
+    """What a second core with its slot adds. Without pinning, one slot's workers, which are several processes, keep both cores busy."""
+    data = phantoms(o.cspine, o.dir, o.studies)
+    ratios = []
+    for n in range(o.pairs):
+        after = []
+        for slots, core in ((2, None), (1, 0)):
+            subprocess.run([*on_core(core), LOCAL, "up", str(slots)], check=True, stderr=subprocess.DEVNULL)
+            try:
+                run = Prepare(o.cspine, data, os.path.join(o.dir, "store"), *FLINK, "--parallelism", str(slots), core=core)
+                run.wait()
+            finally:
+                subprocess.run([LOCAL, "down"], check=True, stderr=subprocess.DEVNULL)
+            after.append(run.seconds - run.startup)
+            print(f"{n + 1}: {slots} slots: start-up {run.startup:.1f} s, after it {after[-1]:.1f} s", flush=True)
+        ratios.append(after[1] / after[0])
+    print(f"one core and slot to two, after start-up: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def kill(o):
@@ -130,7 +166,7 @@ def kill(o):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("what", choices=["speed", "kill"])
+    ap.add_argument("what", choices=["speed", "cores", "kill"])
     ap.add_argument("--studies", type=int, default=50)
     ap.add_argument("--pairs", type=int, default=5)
     ap.add_argument("--times", type=int, default=5)
@@ -141,7 +177,7 @@ def main():
     o.cspine = os.path.abspath(o.cspine)
     os.environ.setdefault("CSPINE_FLINK_DIR", os.path.join(ROOT, ".native/flink"))
     os.makedirs(o.dir, exist_ok=True)
-    {"speed": speed, "kill": kill}[o.what](o)
+    {"speed": speed, "cores": cores, "kill": kill}[o.what](o)
 
 
 if __name__ == "__main__":

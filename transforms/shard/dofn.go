@@ -293,9 +293,9 @@ func recipeOf[S any](transform string, rows []S, made []inputs) (artifacts.Recip
 // writeShard makes a shard's file, or finds it. The rows have no tensors yet.
 func writeShard[S any](ctx context.Context, r *transforms.Report, k *kind[S], recipe artifacts.Recipe, rows []S, made []inputs) (artifacts.Result, error) {
 	return r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
-		var file bytes.Buffer
+		var file spool
 		_, err := k.write(&file, load(ctx, r, k, rows, made), Options{})
-		return artifacts.Content{Data: file.Bytes(), Encoding: artifacts.Identity}, err
+		return artifacts.Content{Data: file.take(), Encoding: artifacts.Identity}, err
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"runtime"
+	"sync"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -53,7 +54,7 @@ func (k *kind[S]) write(w io.Writer, samples iter.Seq2[S, error], opts Options) 
 		if err != nil {
 			return s.stats, fmt.Errorf("shard: sample %d: %w", s.stats.Samples+len(queue), err)
 		}
-		p := &packing[S]{sample: sample, done: make(chan [][]byte, 1)}
+		p := &packing[S]{sample: sample, done: make(chan *pages, 1)}
 		r := k.record(&p.sample)
 		if err := validate(r); err != nil {
 			return s.stats, fmt.Errorf("shard: %s: %w", r.name(), err)
@@ -78,21 +79,34 @@ func (k *kind[S]) write(w io.Writer, samples iter.Seq2[S, error], opts Options) 
 // packing is a sample on its way: done gets the compressed pages of its tensors.
 type packing[S any] struct {
 	sample S
-	done   chan [][]byte
+	done   chan *pages
 }
+
+// pages are the compressed pages of a sample, in memory that is used again.
+type pages struct {
+	all  [][]byte // those of this sample
+	used [][]byte // memory for them, and more
+}
+
+var packed = sync.Pool{New: func() any { return new(pages) }}
 
 // pack compresses each tensor of a row.
-func pack(r record) [][]byte {
-	var pages [][]byte
-	for _, t := range r.tensors() {
-		pages = append(pages, packTensor(*t.data, t.shape, t.dtype))
+func pack(r record) *pages {
+	p := packed.Get().(*pages)
+	p.all = p.all[:0]
+	for i, t := range r.tensors() {
+		if i == len(p.used) {
+			p.used = append(p.used, make([]byte, 0, len(*t.data)/2))
+		}
+		p.used[i] = appendTensor(p.used[i][:0], *t.data, t.shape, t.dtype)
+		p.all = append(p.all, p.used[i])
 	}
-	return pages
+	return p
 }
 
-// packTensor compresses the page that Parquet's PLAIN encoding makes of one tensor: its length in 4
+// appendTensor appends to dst, compressed, the page that Parquet's PLAIN encoding makes of one tensor: its length in 4
 // bytes, then its bytes.
-func packTensor(tensor []byte, shape []int, dtype string) []byte {
+func appendTensor(dst, tensor []byte, shape []int, dtype string) []byte {
 	item := itemSize[dtype]
 	l := planezstd.Layout{Row: item, Plane: item}
 	if n := len(shape); n >= 2 {
@@ -100,7 +114,7 @@ func packTensor(tensor []byte, shape []int, dtype string) []byte {
 		l.Plane *= shape[n-1] * shape[n-2]
 	}
 	prefix := binary.LittleEndian.AppendUint32(nil, uint32(len(tensor)))
-	return planezstd.AppendAfter(make([]byte, 0, len(tensor)/2), prefix, tensor, l)
+	return planezstd.AppendAfter(dst, prefix, tensor, l)
 }
 
 // sink turns packed samples into a Parquet file, one after the other.
@@ -147,7 +161,9 @@ func (s *sink[S]) add(p *packing[S]) error {
 		}
 	}
 	s.study = r.study()
-	s.codec.pages, s.codec.sizes = <-p.done, nil
+	made := <-p.done
+	defer packed.Put(made)
+	s.codec.pages, s.codec.sizes = made.all, nil
 	for _, t := range r.tensors() {
 		s.codec.sizes = append(s.codec.sizes, 4+len(*t.data))
 	}
