@@ -24,6 +24,8 @@ type Content struct {
 	// frames that decode to src, return the whole and keep nothing of it, as zstd.Encoder.EncodeAll does;
 	// the frames should announce their sizes.
 	Encode func(dst, src []byte) []byte
+	// Release, if not nil, is called when the store needs Data no longer, whatever came of it.
+	Release func()
 	// Existing, if not nil, is an object that the store has, and what is made is the same: then all of the above but Note and Seconds is
 	// passed over. It is an error that wraps ErrNotFound if the store has lost it.
 	Existing *Output
@@ -40,6 +42,9 @@ type Object struct {
 // Put stores content and returns where. When it returns nil, the object is safe against a crash. Content
 // that is there already is read and verified, and replaced if damaged; its encoding stays as it is.
 func (s *Store) Put(ctx context.Context, c Content) (Output, error) {
+	if c.Release != nil {
+		defer c.Release()
+	}
 	if c.Existing != nil {
 		return s.existing(ctx, *c.Existing)
 	}

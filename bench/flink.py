@@ -2,7 +2,7 @@
 """cspine prepare on a standalone Flink cluster of this machine, beside the embedded runner.
 
     deploy/flink/local.sh up
-    bench/flink.py speed [--pairs N] [--studies N] --cspine .build/cspine DIR    start-up, overhead over the embedded runner, two slots against one
+    bench/flink.py speed [--pairs N] [--studies N] --cspine .build/cspine DIR    start-up, and overhead over the embedded runner, with two slots
     bench/flink.py cores [--pairs N] [--studies N] --cspine .build/cspine DIR    one core and slot against two, on clusters that it starts itself
     bench/flink.py kill  [--times N] [--studies N] --cspine .build/cspine DIR    kill -9 of task managers and of workers at random moments
 
@@ -99,8 +99,7 @@ def equal(store, other):
 
 def speed(o):
     data = phantoms(o.cspine, o.dir, o.studies)
-    kinds = {"embedded": [], "Flink, 2 slots": [*FLINK, "--parallelism", "2"], "Flink, 1 slot": [*FLINK, "--parallelism", "1"],
-             "Flink, 1 slot of 1 core": [*FLINK, "--parallelism", "1", "--worker-cores", "1"]}
+    kinds = {"embedded": [], "Flink": [*FLINK, "--parallelism", "2"]}
     found = {kind: [] for kind in kinds}
     for n in range(o.pairs):
         for kind, flags in kinds.items():
@@ -112,9 +111,8 @@ def speed(o):
     after = {kind: [r.seconds - r.startup for r in runs] for kind, runs in found.items()}
     for kind, runs in found.items():
         print(f"{kind}: start-up median {statistics.median(r.startup for r in runs):.1f} s, after it median {statistics.median(after[kind]):.1f} s")
-    for a, b in (("Flink, 2 slots", "embedded"), ("Flink, 1 slot", "Flink, 2 slots"), ("Flink, 1 slot of 1 core", "Flink, 2 slots")):
-        ratios = [x / y for x, y in zip(after[a], after[b])]
-        print(f"{a} to {b}, after start-up: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+    ratios = [x / y for x, y in zip(after["Flink"], after["embedded"])]
+    print(f"Flink to embedded, after start-up: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def cores(o):

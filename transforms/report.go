@@ -265,6 +265,9 @@ func (r *Report) compare(ctx context.Context, part string, res artifacts.Result,
 	}); err != nil {
 		return err
 	}
+	if again.Release != nil {
+		defer again.Release()
+	}
 	if got := artifacts.DigestOf(again.Data); got != res.Output.Digest {
 		r.Row(artifacts.Row{Part: part, Verdict: Differs, Reason: string(CodeDiffers),
 			Detail: fmt.Sprintf("recipe %s of %s has %s in the store, and comes out as %s", res.RecipeDigest.Short(), res.Recipe.Transform, res.Output.Digest.Short(), got.Short()),

@@ -1,29 +1,52 @@
 package main
 
 import (
+	"math"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
 // heapFloor is the garbage collector's limit while less is in use. Tensors in flight need less; a network's own memory is not in the heap.
 const heapFloor = 1 << 30
 
+// The heap may grow beyond what is in use by growth percent, and by roomLeast bytes at least: with little in use, a few tensors of a study would
+// have the collector run a hundred times a second for nothing.
+const (
+	growth    = 40
+	roomLeast = 128 << 20
+)
+
 // limitMemory keeps the garbage collector from letting the heap grow to twice what is in use, which for shards, and for the elements of
 // thousands of studies, is hundreds of megabytes. The limit gives way as what is in use comes near it: the elements of 100,000 studies
 // are more than heapFloor, and a collector that cannot keep its limit does nothing else. GOGC and GOMEMLIMIT overrule it.
 func limitMemory() {
-	collect(40, heapFloor)
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
+	collect(growthFor(0), heapFloor)
 	go func() {
-		for range time.Tick(time.Second / 2) {
-			raiseLimit()
+		for range time.Tick(time.Second / 4) {
+			live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+			metrics.Read(live)
+			inUse := int64(live[0].Value.Uint64())
+			if unlimited.Load() {
+				return
+			}
+			collect(growthFor(inUse), max(heapFloor, inUse+inUse/2))
 		}
 	}()
 }
+
+var unlimited atomic.Bool
+
+// leaveMemory ends what limitMemory does, for a process whose buffers are large and are used again.
+func leaveMemory() {
+	unlimited.Store(true)
+	collect(100, math.MaxInt64)
+}
+
+// growthFor is by how many percent the heap may grow beyond what is in use.
+func growthFor(inUse int64) int { return int(max(growth, 100*roomLeast/max(inUse, roomLeast/10))) }
 
 // collect sets how far the heap may grow beyond what is in use, in percent, and the garbage collector's limit in bytes.
 func collect(percent int, limit int64) {
@@ -32,15 +55,5 @@ func collect(percent int, limit int64) {
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit)
-	}
-}
-
-// raiseLimit leaves the collector room above what the last collection found in use.
-func raiseLimit() {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	inUse := int64(live[0].Value.Uint64())
-	if room := inUse + inUse/2; room > debug.SetMemoryLimit(-1) {
-		debug.SetMemoryLimit(room)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,7 +152,7 @@ func (t *trainFlags) run(c *cobra.Command, s *trainStage) error {
 	if t.runner.dry {
 		return t.runner.printJob(ctx, c.OutOrStdout(), opts.Run, opts.ID, func(s beam.Scope) { pipelines.Train(s, opts) })
 	}
-	collect(100, math.MaxInt64) // a training's buffers are large, and are used again
+	leaveMemory()
 	if err := t.train(ctx, c.ErrOrStderr(), opts, loop.Epochs); err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ for pkg in java.lang java.util java.net java.io java.nio java.lang.reflect java.
 	java.util.concurrent.atomic java.util.concurrent.locks; do opens+=("--add-opens=java.base/$pkg=ALL-UNNAMED"); done
 opens+=(--add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-opens=java.base/sun.net.util=ALL-UNNAMED --add-opens=java.management/sun.management=ALL-UNNAMED)
 
+# What a small cluster computes is small: Java's slower, thorough compiler would take processors from the workers for longer than it saves.
+quick=(-XX:TieredStopAtLevel=1)
+
 class_path() {
 	local jars=("$dist"/flink/flink-*.jar "$dist"/flink/log4j-*.jar)
 	local IFS=:
@@ -42,7 +45,7 @@ slots_now() { rest /overview 2>/dev/null | field slots-total 2>/dev/null || echo
 start() {
 	local name=$1
 	shift
-	setsid java "${opens[@]}" -Dlog4j.configurationFile="$here/log4j2.properties" "$@" >"$state/$name.log" 2>&1 </dev/null &
+	setsid java "${opens[@]}" "${quick[@]}" -Dlog4j.configurationFile="$here/log4j2.properties" "$@" >"$state/$name.log" 2>&1 </dev/null &
 	echo $! >"$state/$name.pid"
 }
 

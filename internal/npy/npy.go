@@ -14,6 +14,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // ErrMalformed is wrapped by every error about bytes that are not an array this package reads.
@@ -57,6 +58,32 @@ type Array struct {
 // Bytes returns the whole .npy file. The array keeps its ownership; it must not be changed.
 func (a *Array) Bytes() []byte { return a.file }
 
+// released has the memory of arrays that were released, by its size.
+var released sync.Map // of int to *sync.Pool of *[]byte
+
+// Release gives the array's memory back for those that are made later, which saves clearing new pages and collecting old ones. Neither the array nor any view of
+// it may be used afterwards; nil is passed over.
+func (a *Array) Release() {
+	if a == nil || a.file == nil {
+		return
+	}
+	pool, _ := released.LoadOrStore(len(a.file), new(sync.Pool))
+	file := a.file
+	pool.(*sync.Pool).Put(&file)
+	*a = Array{}
+}
+
+// room returns n bytes, all of them 0.
+func room(n int) []byte {
+	if pool, ok := released.Load(n); ok {
+		if file, ok := pool.(*sync.Pool).Get().(*[]byte); ok {
+			clear(*file)
+			return *file
+		}
+	}
+	return make([]byte, n)
+}
+
 // New returns an array of zeros.
 func New(dtype DType, shape ...int) *Array {
 	n := dtype.Size()
@@ -67,7 +94,7 @@ func New(dtype DType, shape ...int) *Array {
 		n *= d
 	}
 	h := header(dtype, shape)
-	file := make([]byte, len(h)+n)
+	file := room(len(h) + n)
 	copy(file, h)
 	return &Array{DType: dtype, Shape: append([]int(nil), shape...), Data: file[len(h):], file: file}
 }

@@ -85,3 +85,31 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestMemoryThatIsUsedAgainIsClean(t *testing.T) {
+	for range 50 { // a pool may forget
+		a := New(Uint8, 3, 5)
+		for i, v := range a.Data {
+			if v != 0 {
+				t.Fatalf("value %d of a new array is %d", i, v)
+			}
+		}
+		if got, err := Decode(a.Bytes()); err != nil || len(got.Shape) != 2 || got.Shape[1] != 5 {
+			t.Fatalf("%v, %v", got, err)
+		}
+		for i := range a.Bytes() {
+			a.file[i] = 0xFF
+		}
+		a.Release()
+		if a.Data != nil || a.Bytes() != nil {
+			t.Fatal("a released array still shows its memory")
+		}
+		a.Release()            // nothing more happens
+		b := New(Int16, 15, 1) // as many bytes, or others: its header is its own
+		if _, err := Decode(b.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		b.Release()
+	}
+	(*Array)(nil).Release()
+}

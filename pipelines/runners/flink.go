@@ -108,8 +108,6 @@ func (on *onFlink) flags() []string {
 	if on.worker == Loopback {
 		return append(flags, "--environment_type=LOOPBACK")
 	}
-	// Every worker has the program already. What Beam uploads in its place is as small as a file can be.
-	flags = append(flags, "--worker_binary="+os.DevNull)
 	if image, ok := strings.CutPrefix(on.worker, "docker:"); ok {
 		return append(flags, "--environment_type=DOCKER", "--environment_config="+image)
 	}

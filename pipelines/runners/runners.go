@@ -18,7 +18,6 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/dataflow" // -runner dataflow
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"   //nolint:staticcheck // -runner direct: deprecated, and one process without gRPC
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/flink"    // -runner flink
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"    // -runner prism
 
 	"github.com/cspine/cspine/artifacts"

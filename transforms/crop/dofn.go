@@ -85,6 +85,7 @@ func (f *BoxesFn) locate(ctx context.Context, r *transforms.Report, digest strin
 	if err != nil {
 		return artifacts.Content{}, err
 	}
+	defer mask.Release()
 	var found []Located
 	for _, v := range Boxes(mask, f.Options) {
 		entry := Located{Verdict: v}
@@ -289,13 +290,14 @@ func cut(ctx context.Context, r *transforms.Report, study transforms.Study, slic
 	for i, l := range missing {
 		boxes[i], patches[i] = l.Box, Patch(mask, l.Box)
 	}
+	mask.Release()
 	opts := Options{Release: decode.Release}
 	lap := newLap()
 	return Each(ctx, boxes, patches, n, slices.Slice, opts, func(i int, tensor *npy.Array) error {
 		seconds := lap.next()
 		var err error
 		missing[i].result, err = r.Do(ctx, missing[i].name(), missing[i].recipe, func(context.Context) (artifacts.Content, error) {
-			return artifacts.Content{Data: tensor.Bytes(), Encode: pack, Seconds: seconds}, nil
+			return artifacts.Content{Data: tensor.Bytes(), Release: tensor.Release, Encode: pack, Seconds: seconds}, nil
 		})
 		return err
 	})

@@ -80,7 +80,7 @@ func (f *DoFn) volume(ctx context.Context, r *transforms.Report, data *source.So
 			return artifacts.Content{}, err
 		}
 		remembered, err := f.note(index, scale)
-		return artifacts.Content{Data: v.Bytes(), Note: remembered}, err
+		return artifacts.Content{Data: v.Bytes(), Release: v.Release, Note: remembered}, err
 	})
 	study.Volume = res.Output.Digest.String()
 	return err

@@ -153,7 +153,7 @@ func (f *DoFn) mask(ctx context.Context, r *transforms.Report, study *transforms
 		if err != nil {
 			return artifacts.Content{}, err
 		}
-		return artifacts.Content{Data: mask.Bytes()}, nil
+		return artifacts.Content{Data: mask.Bytes(), Release: mask.Release}, nil
 	})
 	if err != nil {
 		return err
@@ -310,7 +310,7 @@ func (f *LabelsFn) compute(ctx context.Context, data *source.Source, file source
 			"no slice shows any of the labels %s", values).About(file.Key)
 	}
 	note, err := json.Marshal(coverage)
-	return artifacts.Content{Data: mask.Bytes(), Note: note}, err
+	return artifacts.Content{Data: mask.Bytes(), Release: mask.Release, Note: note}, err
 }
 
 // readLabels reads a label file as it is unpacked: of the file no more than a part is held, and of the voxels no more than nifti.Options allow.

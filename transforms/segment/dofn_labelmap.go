@@ -63,9 +63,10 @@ func (f *LabelMapFn) labelled(ctx context.Context, r *transforms.Report, study t
 		if len(mask.Shape) != 4 || mask.Shape[0] != volume.Levels || mask.DType != npy.Uint8 {
 			return artifacts.Content{}, fmt.Errorf("the mask has shape %v, not levels, rows, columns, slices", mask.Shape)
 		}
+		defer mask.Release()
 		labels := LabelMap(mask)
 		note, err := json.Marshal(labelled{Shape: labels.Shape, Voxels: count(labels.Data)})
-		return artifacts.Content{Data: labels.Bytes(), Note: note}, err
+		return artifacts.Content{Data: labels.Bytes(), Release: labels.Release, Note: note}, err
 	})
 	if err != nil {
 		return err
