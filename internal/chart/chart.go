@@ -280,6 +280,9 @@ func logTicks(low, high float64) []tick {
 
 // span widens a range to the round values around it, so that no curve lies on the frame.
 func span(low, high float64, most int) (float64, float64) {
+	if low == 0 && high == 0 {
+		return 0, 1
+	}
 	if low == high {
 		reach := max(math.Abs(low)/10, 1e-6)
 		low, high = low-reach, high+reach

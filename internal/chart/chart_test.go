@@ -177,6 +177,11 @@ func TestALineLiesWhereItsValuesAre(t *testing.T) {
 	}
 }
 
+func TestWhatIsAllZeroLiesOnTheAxis(t *testing.T) {
+	all := elements(t, Lines{Title: "t", X: "x", Y: "dice", Lines: []Line{{X: []float64{1, 2}, Y: []float64{0, 0}}}}.SVG())
+	has(t, all, "0", "0.2", "1.0")
+}
+
 func TestOneEpochIsSeen(t *testing.T) {
 	all := elements(t, Lines{Title: "t", X: "x", Y: "y", Lines: []Line{{X: []float64{1}, Y: []float64{0.7}}}}.SVG())
 	if len(of(all, "circle", "class", "bar")) != 1 {
