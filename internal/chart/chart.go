@@ -192,7 +192,8 @@ func (a *axis) at(v float64) float64 {
 
 // has tells whether a value can be drawn.
 func (a *axis) has(v float64) bool {
-	return finite(v) && (!a.log || v > 0) && v >= a.low && v <= a.high
+	rounding := 1e-9 * (a.high - a.low) // an area of 1 may be a little more
+	return finite(v) && (!a.log || v > 0) && v >= a.low-rounding && v <= a.high+rounding
 }
 
 // ticks are the values that are written at the axis, and how.

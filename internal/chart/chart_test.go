@@ -276,6 +276,9 @@ func TestBinsCountEveryValueOnce(t *testing.T) {
 func TestIntervalsHaveTheirColourBesideTheirName(t *testing.T) {
 	all := elements(t, Intervals{Title: "t", X: "area, 95 % interval", Range: [2]float64{0, 1}, Reference: 0.5, Rows: []Interval{
 		{Name: "C1", Value: 0.8, Low: 0.7, High: 0.9, Colour: "#e69f00", Note: "0.800 [0.700, 0.900]"}, {Name: "C2", Value: math.NaN(), Low: math.NaN(), High: math.NaN(), Note: "one class only"}}}.SVG())
+	if over := math.Nextafter(1, 2); len(of(elements(t, Intervals{Range: [2]float64{0, 1}, Title: "t", Rows: []Interval{{Value: over, Low: 0.5, High: over}}}.SVG()), "circle", "class", "bar")) != 1 {
+		t.Error("an area of 1 that was rounded up is not drawn")
+	}
 	has(t, all, "C1", "C2", "0.800 [0.700, 0.900]", "one class only", "area, 95 % interval", "0.2")
 	if len(of(all, "rect", "fill", "#e69f00")) != 1 || len(of(all, "path", "stroke", "#e69f00")) != 1 || len(of(all, "circle", "fill", "#e69f00")) != 1 {
 		t.Error("the colour is not at name, interval and value")
