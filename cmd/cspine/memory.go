@@ -5,7 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -29,19 +29,34 @@ func limitMemory() {
 			live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 			metrics.Read(live)
 			inUse := int64(live[0].Value.Uint64())
-			if unlimited.Load() {
+			if !followMemory(inUse) {
 				return
 			}
-			collect(growthFor(inUse), max(heapFloor, inUse+inUse/2))
 		}
 	}()
 }
 
-var unlimited atomic.Bool
+// following is held while limits are set, so that none that follows the heap comes after leaveMemory's.
+var following struct {
+	sync.Mutex
+	ended bool
+}
+
+// followMemory sets the limits by what is in use; false once that has ended.
+func followMemory(inUse int64) bool {
+	following.Lock()
+	defer following.Unlock()
+	if !following.ended {
+		collect(growthFor(inUse), max(heapFloor, inUse+inUse/2))
+	}
+	return !following.ended
+}
 
 // leaveMemory ends what limitMemory does, for a process whose buffers are large and are used again.
 func leaveMemory() {
-	unlimited.Store(true)
+	following.Lock()
+	defer following.Unlock()
+	following.ended = true
 	collect(100, math.MaxInt64)
 }
 
