@@ -131,15 +131,7 @@ func (s *Server) judge(ctx context.Context, rows []score.Judged, gaps score.Gaps
 	e.Confusion = []confusion{confusionOf("vertebrae", score.LabelsOf(rows, levels...), threshold),
 		confusionOf("patients", score.LabelsOf(rows, classify.PatientTarget), threshold)}
 	e.Worst = worst(rows)
-	var names []string
-	for _, w := range e.Worst {
-		names = append(names, w.Study)
-	}
-	paths, err := s.paths(ctx, names)
-	for i := range e.Worst {
-		e.Worst[i].Path = paths[e.Worst[i].Study]
-	}
-	return e, err
+	return e, lead(ctx, s, e.Worst, func(w *worstCase) (string, *string) { return w.Study, &w.Path })
 }
 
 // Name is what a row of the table is of.
@@ -208,28 +200,28 @@ func worst(rows []score.Judged) (cases []worstCase) {
 	return cases[:min(worstCases, len(cases))]
 }
 
-// paths finds the pages of studies in the newest runs; there is none of a study that only older ones have.
-func (s *Server) paths(ctx context.Context, studies []string) (map[string]string, error) {
-	found := map[string]string{}
+// lead gives cases the addresses of their studies' pages in the newest runs; one whose study only older ones have keeps none. of tells a case's study, and
+// where its address goes.
+func lead[C any](ctx context.Context, s *Server, cases []C, of func(*C) (study string, path *string)) error {
 	refs, err := s.runs.list(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, ref := range refs[:min(remembered, len(refs))] {
-		if !slices.ContainsFunc(studies, func(study string) bool { return found[study] == "" }) {
-			break
+		if !slices.ContainsFunc(cases, func(c C) bool { _, path := of(&c); return *path == "" }) {
+			return nil
 		}
 		r, err := s.runs.get(ctx, ref)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, study := range studies {
-			if found[study] == "" && r.byName[study] != nil {
-				found[study] = r.Path() + "/studies" + href(study)
+		for i := range cases {
+			if study, path := of(&cases[i]); *path == "" && r.byName[study] != nil {
+				*path = r.Path() + "/studies" + href(study)
 			}
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // thresholdOf is the probability from which on something is to be taken for fractured.

@@ -285,15 +285,7 @@ func (s *Server) worstMasks(ctx context.Context, p *trainingPage) error {
 	}
 	slices.SortStableFunc(p.WorstMasks, func(a, b worstMask) int { return cmp.Compare(a.Mean, b.Mean) })
 	p.WorstMasks = p.WorstMasks[:min(worstMasks, len(p.WorstMasks))]
-	var names []string
-	for _, w := range p.WorstMasks {
-		names = append(names, w.Study)
-	}
-	paths, err := s.paths(ctx, names)
-	for i := range p.WorstMasks {
-		p.WorstMasks[i].Path = paths[p.WorstMasks[i].Study]
-	}
-	return err
+	return lead(ctx, s, p.WorstMasks, func(w *worstMask) (string, *string) { return w.Study, &w.Path })
 }
 
 // reportEvaluation tells of the trainings of a run's name, and of its classifiers of patients, if there are any.
