@@ -355,15 +355,12 @@ func (t *training) compute(ctx context.Context) (artifacts.Content, error) {
 	if err != nil {
 		return artifacts.Content{}, err
 	}
-	return t.export(ctx, file, keep.pointer, rec, result)
+	return t.export(ctx, file, keep.pointer, result)
 }
 
 // export makes the artifact of a training that has ended.
-func (t *training) export(ctx context.Context, initial []byte, p Pointer, rec *recorder, result Result) (artifacts.Content, error) {
+func (t *training) export(ctx context.Context, initial []byte, p Pointer, result Result) (artifacts.Content, error) {
 	history := result.Progress.History
-	if err := rec.write(ctx, history); err != nil {
-		return artifacts.Content{}, err
-	}
 	lines, err := Lines(history)
 	if err != nil {
 		return artifacts.Content{}, err
