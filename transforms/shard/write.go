@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/parquet-go/parquet-go"
@@ -83,23 +84,17 @@ type packing[S any] struct {
 }
 
 // pages are the compressed pages of a sample, in memory that is used again.
-type pages struct {
-	all  [][]byte // those of this sample
-	used [][]byte // memory for them, and more
-}
+type pages [][]byte
 
 var packed = sync.Pool{New: func() any { return new(pages) }}
 
 // pack compresses each tensor of a row.
 func pack(r record) *pages {
 	p := packed.Get().(*pages)
-	p.all = p.all[:0]
-	for i, t := range r.tensors() {
-		if i == len(p.used) {
-			p.used = append(p.used, make([]byte, 0, len(*t.data)/2))
-		}
-		p.used[i] = appendTensor(p.used[i][:0], *t.data, t.shape, t.dtype)
-		p.all = append(p.all, p.used[i])
+	tensors := r.tensors()
+	*p = slices.Grow((*p)[:0], len(tensors))[:len(tensors)]
+	for i, t := range tensors {
+		(*p)[i] = appendTensor(slices.Grow((*p)[i][:0], len(*t.data)/2), *t.data, t.shape, t.dtype)
 	}
 	return p
 }
@@ -163,7 +158,7 @@ func (s *sink[S]) add(p *packing[S]) error {
 	s.study = r.study()
 	made := <-p.done
 	defer packed.Put(made)
-	s.codec.pages, s.codec.sizes = made.all, nil
+	s.codec.pages, s.codec.sizes = *made, nil
 	for _, t := range r.tensors() {
 		s.codec.sizes = append(s.codec.sizes, 4+len(*t.data))
 	}
