@@ -60,7 +60,7 @@ func executeOnFlink(ctx context.Context, p *beam.Pipeline) (beam.PipelineResult,
 	hooks.SerializeHooksToOptions()
 	beam.PipelineOptions.LoadOptionsFromFlags(nil)
 	options, err := tools.OptionsToProto(flinkOptions{runtime.RawOptionsWrapper{Options: beam.PipelineOptions.Export(), AppName: jobopts.GetJobName(),
-		Experiments: append(jobopts.GetExperiments(), "beam_fn_api"), Parallelism: *jobopts.Parallelism}, keepWorkers.Milliseconds()})
+		Experiments: append(jobopts.GetExperiments(), "beam_fn_api"), RetainDocker: *jobopts.RetainDockerContainers, Parallelism: *jobopts.Parallelism}, keepWorkers.Milliseconds()})
 	if err != nil {
 		return nil, err
 	}
