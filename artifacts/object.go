@@ -24,6 +24,9 @@ type Content struct {
 	// frames that decode to src, return the whole and keep nothing of it, as zstd.Encoder.EncodeAll does;
 	// the frames should announce their sizes.
 	Encode func(dst, src []byte) []byte
+	// Frames, where it is not empty, names what Encode makes: the encoder, its version and its settings, so that of one name equal Data
+	// are equal frames. Store.Frames then hands the frames out as they are.
+	Frames string
 	// Release, if not nil, is called when the store needs Data no longer, whatever came of it.
 	Release func()
 	// Existing, if not nil, is an object that the store has, and what is made is the same: then all of the above but Note and Seconds is
@@ -63,7 +66,7 @@ func (s *Store) Put(ctx context.Context, c Content) (Output, error) {
 	}
 	buffer := encodeBuffers.Get().(*[]byte)
 	defer encodeBuffers.Put(buffer)
-	stored, err := c.encode(out.Encoding, buffer)
+	stored, err := c.encode(out, buffer)
 	if err != nil {
 		return Output{}, err
 	}
@@ -209,8 +212,8 @@ func (s *Store) Remove(ctx context.Context, d Digest) error {
 
 // encode returns the bytes to store; with Identity they are Data itself, else they lie in *buffer, which
 // grows as needed.
-func (c *Content) encode(e Encoding, buffer *[]byte) ([]byte, error) {
-	if e == Identity {
+func (c *Content) encode(out Output, buffer *[]byte) ([]byte, error) {
+	if out.Encoding == Identity {
 		return c.Data, nil
 	}
 	if c.Encode == nil {
@@ -225,6 +228,10 @@ func (c *Content) encode(e Encoding, buffer *[]byte) ([]byte, error) {
 	}
 	if bound < int64(len(c.Data)) {
 		return nil, fmt.Errorf("artifacts: Content.Encode made frames that hold %d of %d bytes", bound, len(c.Data))
+	}
+	if c.Frames != "" {
+		stored = append(stored, seal(stored, out.Digest, c.Frames)...)
+		*buffer = stored
 	}
 	return stored, nil
 }

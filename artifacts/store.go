@@ -9,6 +9,7 @@
 //     error: every Get decodes, measures and hashes anew.
 //   - A record is written after the object it names is safe, so a crash at any moment leaves at most an
 //     object that no record names, or a temporary file. Whoever deletes must delete records first.
+//   - What Frames hands out undecoded is what the object was packed to, byte for byte, by its seal.
 //   - An object's identity is its unencoded content: compressor, encoding and place may change.
 //   - A hit needs the record and its object, present in its stored size. Everything else is a miss: a
 //     record that does not parse, a recipe filed under another's digest, an object cut short or gone.

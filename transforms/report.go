@@ -15,6 +15,7 @@ import (
 	"github.com/cspine/cspine/internal/dicom"
 	"github.com/cspine/cspine/internal/nifti"
 	"github.com/cspine/cspine/internal/npy"
+	"github.com/cspine/cspine/internal/planezstd"
 	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
@@ -338,10 +339,15 @@ func (r *Report) Get(ctx context.Context, digest string) ([]byte, error) {
 		return nil, err
 	}
 	data, err := r.Store.Get(ctx, d)
+	return data, lost(err)
+}
+
+// lost turns an artifact's being gone or damaged into a refusal.
+func lost(err error) error {
 	if errors.Is(err, artifacts.ErrCorrupt) || errors.Is(err, artifacts.ErrNotFound) {
-		return nil, refusal.New(CodeArtifact, "run cspine verify --read-data --repair on the store, and run again: it will be made anew", "%w", err)
+		return refusal.New(CodeArtifact, "run cspine verify --read-data --repair on the store, and run again: it will be made anew", "%w", err)
 	}
-	return data, err
+	return err
 }
 
 // Tensor reads an artifact that is an array, as Get does.
@@ -351,6 +357,24 @@ func (r *Report) Tensor(ctx context.Context, digest string) (*npy.Array, error) 
 		return nil, err
 	}
 	return npy.Decode(data)
+}
+
+// Frame reads an artifact that is an array, as Get does: its frame, not unpacked, if its step packed it in this layout with its header as the head, else the array.
+func (r *Report) Frame(ctx context.Context, digest string, l planezstd.Layout) (*planezstd.Frame, *npy.Array, error) {
+	d, err := artifacts.ParseDigest(digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	packed, data, err := r.Store.Frames(ctx, d, l.Name())
+	if err != nil {
+		return nil, nil, lost(err)
+	}
+	if packed != nil {
+		frame, err := planezstd.Open(packed)
+		return &frame, nil, err
+	}
+	array, err := npy.Decode(data)
+	return nil, array, err
 }
 
 // Row adds a row of the step's own. It may be called from several goroutines.

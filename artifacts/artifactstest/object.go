@@ -3,6 +3,7 @@ package artifactstest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -131,6 +132,78 @@ var objectRules = []rule{
 		}
 		if _, err := s.Put(t.Context(), artifacts.Content{Encoding: "brotli"}); err == nil {
 			t.Error("an unknown encoding was accepted")
+		}
+	}},
+	{"SealedFramesComeOutAsTheyWerePacked", func(t *testing.T, at Location) {
+		s, behind := open(t, at), at(t)
+		data := tensor(1, 3000)
+		var packed []byte
+		best := encoder(t)
+		out, err := s.Put(t.Context(), artifacts.Content{Data: data, Frames: "best 1", Encode: func(dst, src []byte) []byte {
+			packed = best.EncodeAll(src, nil)
+			return append(dst, packed...)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantContent(t, s, out.Digest, data)
+		frames := func(d artifacts.Digest, name string) []byte {
+			t.Helper()
+			got, content, err := s.Frames(t.Context(), d, name)
+			if got == nil {
+				want, wantErr := s.Get(t.Context(), d)
+				if !bytes.Equal(content, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+					t.Errorf("%s, %q: %d bytes, %v where Get returns %d, %v", d.Short(), name, len(content), err, len(want), wantErr)
+				}
+			} else if content != nil || err != nil {
+				t.Errorf("%s, %q: frames and %d bytes, %v", d.Short(), name, len(content), err)
+			}
+			return got
+		}
+		if got := frames(out.Digest, "best 1"); !bytes.Equal(got, packed) {
+			t.Errorf("%d bytes came out, %d were packed", len(got), len(packed))
+		}
+		for _, other := range []string{"", "best", "est 1", "best 2", strings.Repeat("best 1", 1000)} {
+			if frames(out.Digest, other) != nil {
+				t.Errorf("the frames came out under the name %q", other)
+			}
+		}
+		key := onlyKey(t, behind, "objects/")
+		whole := read(t, behind, key)
+		for at := range whole {
+			damaged := bytes.Clone(whole)
+			damaged[at] ^= 1 << (at % 8)
+			replace(t, behind, key, damaged)
+			if frames(out.Digest, "best 1") != nil {
+				t.Errorf("frames came out with a bit flipped at %d of %d", at, len(whole))
+			}
+		}
+		for _, n := range []int{0, 1, len(packed), len(whole) - 1} {
+			replace(t, behind, key, whole[:n])
+			if frames(out.Digest, "best 1") != nil {
+				t.Errorf("frames came out of %d of %d bytes", n, len(whole))
+			}
+		}
+		replace(t, behind, key, packed)
+		wantContent(t, s, out.Digest, data)
+		// Another object's frames, with their seal, in the place of these.
+		if _, err := s.Put(t.Context(), artifacts.Content{Data: tensor(2, 3000), Frames: "best 1", Encode: func(dst, src []byte) []byte { return best.EncodeAll(src, dst) }}); err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range keys(t, behind, "objects/") {
+			if other != key {
+				replace(t, behind, key, read(t, behind, other))
+			}
+		}
+		if frames(out.Digest, "best 1") != nil {
+			t.Error("another object's frames came out")
+		}
+		plain, err := s.Put(t.Context(), artifacts.Content{Data: tensor(3, 3000)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frames(plain.Digest, "") != nil || frames(artifacts.DigestOf(nil), "best 1") != nil {
+			t.Error("frames of an object without a seal, or of none")
 		}
 	}},
 	{"ObjectsListsAll", func(t *testing.T, at Location) {

@@ -93,7 +93,7 @@ func New(dtype DType, shape ...int) *Array {
 	for _, d := range shape {
 		n *= d
 	}
-	h := header(dtype, shape)
+	h := Header(dtype, shape...)
 	file := room(len(h) + n)
 	copy(file, h)
 	return &Array{DType: dtype, Shape: append([]int(nil), shape...), Data: file[len(h):], file: file}
@@ -111,7 +111,8 @@ func FromUint8(data []uint8, shape ...int) *Array {
 // magic is the six bytes of the format and version 1.0.
 const magic = "\x93NUMPY\x01\x00"
 
-func header(dtype DType, shape []int) []byte {
+// Header returns what stands before the elements in the file of an array.
+func Header(dtype DType, shape ...int) []byte {
 	var dims strings.Builder
 	for i, d := range shape {
 		if i > 0 {

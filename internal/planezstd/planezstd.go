@@ -12,6 +12,7 @@ package planezstd
 
 import (
 	"encoding/binary"
+	"fmt"
 	"sync"
 )
 
@@ -44,27 +45,25 @@ type Layout struct {
 	// Row is the bytes of a row, 0 if there are none. Rows are alike to the row before.
 	Row int
 	// Plane is the bytes of a plane, 0 if there are none. What is left of the data after whole planes is
-	// taken to stand before them, as a file's header does.
+	// taken to stand before them.
 	Plane int
 }
 
-// Append appends one zstd frame that holds src to dst and returns the extended slice. It is safe for
-// concurrent use; src must not share memory with dst's spare capacity.
-func Append(dst, src []byte, l Layout) []byte {
-	return AppendAfter(dst, nil, src, l)
+// version is raised when equal input and layout may give other bytes.
+const version = 1
+
+// Name names the frames of this layout: of one name and equal input they are equal, byte for byte, whatever build made them.
+func (l Layout) Name() string {
+	return fmt.Sprintf("planezstd %d, rows of %d, planes of %d", version, l.Row, l.Plane)
 }
 
-// AppendAfter is Append for a frame that holds prefix, of at most 128 KiB, and then src. The prefix is
-// not compressed.
-func AppendAfter(dst, prefix, src []byte, l Layout) []byte {
+// Append appends one zstd frame that holds head, of at most 128 KiB, and then src to dst, and returns the extended slice. The
+// head, such as a file's header, is not compressed, and src is compressed as if it stood alone (see Frame). It is safe for
+// concurrent use; src must not share memory with dst's spare capacity.
+func Append(dst, head, src []byte, l Layout) []byte {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
-	return e.frame(dst, prefix, src, l)
-}
-
-// Encoder returns Append for one layout.
-func Encoder(l Layout) func(dst, src []byte) []byte {
-	return func(dst, src []byte) []byte { return Append(dst, src, l) }
+	return e.frame(dst, head, src, l)
 }
 
 // encoder is the working memory of one frame.
@@ -73,17 +72,13 @@ type encoder struct {
 	entropy
 }
 
-func (e *encoder) frame(dst, prefix, src []byte, l Layout) []byte {
-	dst = appendFrameHeader(dst, len(prefix)+len(src))
+func (e *encoder) frame(dst, head, src []byte, l Layout) []byte {
 	row := l.Row
 	if row <= 0 || row > maxOffset {
 		row = 1
 	}
 	e.parser.reset(src, row)
-	if len(prefix) > 0 || len(src) == 0 {
-		dst = appendBlockHeader(dst, blockRaw, len(prefix), len(src) == 0)
-		dst = append(dst, prefix...)
-	}
+	dst = appendHead(dst, head, len(src))
 	plane := l.Plane
 	if plane <= 0 || plane > maxBlock {
 		plane = maxBlock
@@ -125,6 +120,16 @@ func (e *encoder) block(dst, src []byte, start, end int, last bool) []byte {
 	e.repeats = saved
 	dst = appendBlockHeader(dst[:head], blockRaw, end-start, last)
 	return append(dst, src[start:end]...)
+}
+
+// appendHead begins a frame of head and size bytes after it.
+func appendHead(dst, head []byte, size int) []byte {
+	dst = appendFrameHeader(dst, len(head)+size)
+	if len(head) > 0 || size == 0 {
+		dst = appendBlockHeader(dst, blockRaw, len(head), size == 0)
+		dst = append(dst, head...)
+	}
+	return dst
 }
 
 // appendFrameHeader writes RFC 8878 3.1.1.1: a window, the content's size in 8 bytes, no checksum, since

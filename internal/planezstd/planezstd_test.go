@@ -2,10 +2,15 @@ package planezstd
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -102,25 +107,75 @@ func decode(t testing.TB, frame []byte) []byte {
 func TestFramesDecodeToTheirInput(t *testing.T) {
 	for name, src := range inputs() {
 		for _, l := range layouts {
-			frame := Append([]byte("before"), src, l)
+			frame := Append([]byte("before"), nil, src, l)
 			if !bytes.HasPrefix(frame, []byte("before")) || !bytes.Equal(decode(t, frame[6:]), src) {
 				t.Errorf("%s in %+v comes back changed", name, l)
 			}
 			if len(frame) > len(src)+3*(len(src)/max(1024, l.Plane)+20) && l.Plane != 1 {
 				t.Errorf("%s in %+v grows from %d to %d bytes", name, l, len(src), len(frame))
 			}
-			after := AppendAfter(nil, []byte("head"), src, l)
+			after := Append(nil, []byte("head"), src, l)
 			if !bytes.Equal(decode(t, after), append([]byte("head"), src...)) {
-				t.Errorf("%s in %+v comes back changed after a prefix", name, l)
+				t.Errorf("%s in %+v comes back changed after a head", name, l)
 			}
 		}
 	}
 }
 
+func TestAHeadIsExchangedByCopying(t *testing.T) {
+	for name, src := range inputs() {
+		for _, l := range layouts {
+			frame := Append(nil, []byte("the head of a file"), src, l)
+			f, err := Open(frame)
+			if len(src) == 0 {
+				if !errors.Is(err, ErrForeign) {
+					t.Errorf("%s in %+v: nothing is behind the head, and Open says %v", name, l, err)
+				}
+				continue
+			}
+			if err != nil || string(f.Head) != "the head of a file" || f.Size != len(src) {
+				t.Fatalf("%s in %+v: %v, head %q, %d bytes of %d", name, l, err, f.Head, f.Size, len(src))
+			}
+			for _, head := range [][]byte{nil, []byte("4"), bytes.Repeat([]byte("long"), 10_000)} {
+				if got := f.Append([]byte("before"), head); !bytes.Equal(got, Append([]byte("before"), head, src, l)) {
+					t.Errorf("%s in %+v: with a head of %d bytes it is not what is made at once", name, l, len(head))
+				}
+			}
+		}
+	}
+}
+
+func TestForeignFramesAreNotOpened(t *testing.T) {
+	src := stack(3, 8, 8)
+	ours := Append(nil, []byte("head"), src, Layout{8, 64})
+	foreign, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, frame := range map[string][]byte{
+		"nothing": nil, "cut short": ours[:frameHeaderSize+2], "cut in the head": ours[:frameHeaderSize+5], "no head": Append(nil, nil, src, Layout{8, 64}),
+		"a head alone": Append(nil, []byte("head"), nil, Layout{}), "another encoder's": foreign.EncodeAll(src, nil), "something before it": append([]byte{0}, ours...),
+	} {
+		if _, err := Open(frame); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	f.Add(Append(nil, []byte("head"), stack(3, 8, 8), Layout{8, 64}))
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		opened, err := Open(frame)
+		if err == nil && !bytes.Equal(opened.Append(nil, opened.Head), frame) {
+			t.Error("with its own head it is another frame")
+		}
+	})
+}
+
 func TestRepeatedPlanesCostNothing(t *testing.T) {
 	plane := stack(1, 224, 224)
-	one := len(Append(nil, plane, Layout{224, 224 * 224}))
-	ninety := len(Append(nil, bytes.Repeat(plane, 90), Layout{224, 224 * 224}))
+	one := len(Append(nil, nil, plane, Layout{224, 224 * 224}))
+	ninety := len(Append(nil, nil, bytes.Repeat(plane, 90), Layout{224, 224 * 224}))
 	if ninety > one+89*24 {
 		t.Errorf("a plane takes %d bytes, 90 equal ones %d", one, ninety)
 	}
@@ -128,12 +183,27 @@ func TestRepeatedPlanesCostNothing(t *testing.T) {
 
 func TestEqualInputGivesEqualFrames(t *testing.T) {
 	src := stack(30, 56, 56)
-	want := Append(nil, src, layouts[3])
+	want := Append(nil, nil, src, layouts[3])
 	for range 3 {
-		Append(nil, inputs()["noise"], Layout{})
-		if !bytes.Equal(Append(nil, src, layouts[3]), want) {
+		Append(nil, nil, inputs()["noise"], Layout{})
+		if !bytes.Equal(Append(nil, nil, src, layouts[3]), want) {
 			t.Fatal("a frame depends on what was compressed before")
 		}
+	}
+}
+
+// Stores keep frames under their layout's name: whatever changes them must raise version, and then this.
+func TestFramesOfOneNameStayAsTheyAre(t *testing.T) {
+	sum := sha256.New()
+	all := inputs()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		for _, l := range layouts {
+			sum.Write(Append(nil, []byte("head"), all[name], l))
+		}
+	}
+	const want = "e81e30977d944d656552d235ac06b7fdb10f7cbcec5f835dd4b1950cbb8d1ce2"
+	if got := hex.EncodeToString(sum.Sum(nil)); got != want || version != 1 {
+		t.Errorf("version %d makes %s, version 1 made %s", version, got, want)
 	}
 }
 
@@ -151,7 +221,7 @@ func TestLibzstdReadsFrames(t *testing.T) {
 			if err := os.WriteFile(base+".raw", src, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(base+".zst", Append(nil, src, l), 0o600); err != nil {
+			if err := os.WriteFile(base+".zst", Append(nil, nil, src, l), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			n++
@@ -168,7 +238,7 @@ func FuzzAppend(f *testing.F) {
 	f.Add([]byte("short"), 1, 2)
 	f.Add(stack(8, 16, 16), 16, 256)
 	f.Fuzz(func(t *testing.T, src []byte, row, plane int) {
-		if !bytes.Equal(decode(t, Append(nil, src, Layout{row, plane})), src) {
+		if !bytes.Equal(decode(t, Append(nil, nil, src, Layout{row, plane})), src) {
 			t.Error("it comes back changed")
 		}
 	})
@@ -186,7 +256,7 @@ func BenchmarkAppend(b *testing.B) {
 		name   string
 		encode func(dst, src []byte) []byte
 	}{
-		{"planezstd", Encoder(Layout{224, 224 * 224})},
+		{"planezstd", func(dst, src []byte) []byte { return Append(dst, nil, src, Layout{224, 224 * 224}) }},
 		{"klauspost-fastest", func(dst, src []byte) []byte { return fastest.EncodeAll(src, dst) }},
 	} {
 		var packed, raw int

@@ -16,7 +16,9 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/cspine/cspine/artifacts"
+	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/perprocess"
+	"github.com/cspine/cspine/internal/planezstd"
 	"github.com/cspine/cspine/internal/pseudonym"
 	"github.com/cspine/cspine/internal/refusal"
 	"github.com/cspine/cspine/internal/source"
@@ -303,11 +305,11 @@ func writeShard[S any](ctx context.Context, r *transforms.Report, k *kind[S], re
 const ahead = 2
 
 // load yields the rows with their tensors, in order.
-func load[S any](ctx context.Context, r *transforms.Report, k *kind[S], rows []S, made []inputs) iter.Seq2[S, error] {
-	return func(yield func(S, error) bool) {
+func load[S any](ctx context.Context, r *transforms.Report, k *kind[S], rows []S, made []inputs) iter.Seq2[filled[S], error] {
+	return func(yield func(filled[S], error) bool) {
 		type loaded struct {
-			sample S
-			err    error
+			filled[S]
+			err error
 		}
 		queue := make(chan chan loaded, ahead)
 		ctx, cancel := context.WithCancel(ctx)
@@ -322,33 +324,57 @@ func load[S any](ctx context.Context, r *transforms.Report, k *kind[S], rows []S
 					return
 				}
 				go func() {
-					err := fill(ctx, r, k.record(&row), made[i])
-					c <- loaded{row, err}
+					frames, err := fill(ctx, r, k.record(&row), made[i])
+					c <- loaded{filled[S]{row, frames}, err}
 				}()
 			}
 		}()
 		for c := range queue {
 			l := <-c
-			if !yield(l.sample, l.err) || l.err != nil {
+			if !yield(l.filled, l.err) || l.err != nil {
 				return
 			}
 		}
 	}
 }
 
-// fill reads a row's tensors. Their shapes are the row's, which validate compares with what was read.
-func fill(ctx context.Context, r *transforms.Report, row record, from inputs) error {
-	for i, t := range row.tensors() {
-		a, err := r.Tensor(ctx, from[i].digest)
+// fill reads a row's tensors, or their frames where the store has what Write would make.
+func fill(ctx context.Context, r *transforms.Report, row record, from inputs) ([]*planezstd.Frame, error) {
+	tensors := row.tensors()
+	frames := make([]*planezstd.Frame, len(tensors))
+	for i, t := range tensors {
+		frame, array, err := r.Frame(ctx, from[i].digest, t.layout())
 		if err != nil {
-			return fmt.Errorf("%s: %w", row.name(), err)
+			return nil, fmt.Errorf("%s: %w", row.name(), err)
 		}
-		if !slices.Equal(a.Shape, t.shape) {
-			return fmt.Errorf("%s: the artifact has shape %v, not %v", row.name(), a.Shape, t.shape)
+		if frame == nil {
+			if !slices.Equal(array.Shape, t.shape) {
+				return nil, fmt.Errorf("%s: the artifact has shape %v, not %v", row.name(), array.Shape, t.shape)
+			}
+			*t.data = array.Data
+			continue
 		}
-		*t.data = a.Data
+		if want := npy.Header(elements[t.dtype], t.shape...); !bytes.Equal(frame.Head, want) {
+			return nil, fmt.Errorf("%s: the artifact is %.200q, not %q", row.name(), frame.Head, want)
+		}
+		frames[i], *t.data = frame, zeros(frame.Size)
 	}
-	return nil
+	return frames, nil
+}
+
+var blank struct {
+	sync.Mutex
+	zeros []byte
+}
+
+// zeros returns n bytes that nobody may change, for tensors of which only the length counts.
+func zeros(n int) []byte {
+	blank.Lock()
+	defer blank.Unlock()
+	if len(blank.zeros) < n {
+		blank.zeros = make([]byte, n)
+	}
+	return blank.zeros[:n:n]
 }
 
 // DatasetFn publishes the shards of a run as a data set: files that any Parquet reader can be pointed at,

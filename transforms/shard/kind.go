@@ -7,6 +7,9 @@ import (
 	"math"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/cspine/cspine/internal/npy"
+	"github.com/cspine/cspine/internal/planezstd"
 )
 
 // record is one row, as the code that all kinds of shards share sees it.
@@ -30,16 +33,16 @@ type tensor struct {
 	dtype string
 }
 
-// itemSize maps element types to bytes.
-var itemSize = map[string]int{"uint8": 1, "int16": 2, "uint16": 2, "float32": 4}
+// elements maps element types, as a shard names them, to those of arrays.
+var elements = map[string]npy.DType{"uint8": npy.Uint8, "int16": npy.Int16, "uint16": npy.Uint16, "float32": npy.Float32}
 
 // size returns the bytes that a tensor of this shape and type has.
 func (t tensor) size() (int, error) {
 	if len(t.shape) > maxList {
 		return 0, fmt.Errorf("%d dimensions are more than %d", len(t.shape), maxList)
 	}
-	n, ok := itemSize[t.dtype]
-	if !ok {
+	n := elements[t.dtype].Size()
+	if n == 0 {
 		return 0, fmt.Errorf("element type %q is not uint8, int16, uint16 or float32", t.dtype)
 	}
 	for _, d := range t.shape {
@@ -49,6 +52,17 @@ func (t tensor) size() (int, error) {
 		n *= d
 	}
 	return n, nil
+}
+
+// layout tells the encoder where the tensor's bytes repeat themselves.
+func (t tensor) layout() planezstd.Layout {
+	item := elements[t.dtype].Size()
+	l := planezstd.Layout{Row: item, Plane: item}
+	if n := len(t.shape); n >= 2 {
+		l.Row *= t.shape[n-1]
+		l.Plane *= t.shape[n-1] * t.shape[n-2]
+	}
+	return l
 }
 
 // validate checks a row whose tensors are there.

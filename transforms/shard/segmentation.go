@@ -37,7 +37,7 @@ type Segmentation struct {
 
 // WriteSegmentations writes samples as one shard to w, as Write does.
 func WriteSegmentations(w io.Writer, samples iter.Seq2[Segmentation, error], opts Options) (Stats, error) {
-	return segmentations.write(w, samples, opts)
+	return segmentations.write(w, unpacked(samples), opts)
 }
 
 // OpenSegmentations reads the footer of a shard of segmentations, of size bytes. R must stay readable while

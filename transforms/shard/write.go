@@ -35,10 +35,27 @@ type Stats struct {
 // StudyUID begins a row group. A sample's slices must not change until Write returns. The first error of
 // samples, of a sample that contradicts itself, or of w ends it; what w has got by then is no shard.
 func Write(w io.Writer, samples iter.Seq2[Sample, error], opts Options) (Stats, error) {
-	return crops.write(w, samples, opts)
+	return crops.write(w, unpacked(samples), opts)
 }
 
-func (k *kind[S]) write(w io.Writer, samples iter.Seq2[S, error], opts Options) (Stats, error) {
+// filled is a row with its tensors. One of which frames has a frame is packed already: only its length is the row's.
+type filled[S any] struct {
+	row    S
+	frames []*planezstd.Frame // by tensor; nil where none has one
+}
+
+// unpacked are rows whose tensors are all to be packed.
+func unpacked[S any](samples iter.Seq2[S, error]) iter.Seq2[filled[S], error] {
+	return func(yield func(filled[S], error) bool) {
+		for s, err := range samples {
+			if !yield(filled[S]{row: s}, err) {
+				return
+			}
+		}
+	}
+}
+
+func (k *kind[S]) write(w io.Writer, rows iter.Seq2[filled[S], error], opts Options) (Stats, error) {
 	workers := cmp.Or(max(opts.Workers, 0), runtime.GOMAXPROCS(0))
 	s := newSink(w, k)
 	jobs := make(chan *packing[S], 2*workers)
@@ -46,17 +63,17 @@ func (k *kind[S]) write(w io.Writer, samples iter.Seq2[S, error], opts Options) 
 	for range workers {
 		go func() {
 			for p := range jobs {
-				p.done <- pack(k.record(&p.sample))
+				p.done <- pack(k.record(&p.row), p.frames)
 			}
 		}()
 	}
 	var queue []*packing[S]
-	for sample, err := range samples {
+	for row, err := range rows {
 		if err != nil {
 			return s.stats, fmt.Errorf("shard: sample %d: %w", s.stats.Samples+len(queue), err)
 		}
-		p := &packing[S]{sample: sample, done: make(chan *pages, 1)}
-		r := k.record(&p.sample)
+		p := &packing[S]{filled: row, done: make(chan *pages, 1)}
+		r := k.record(&p.row)
 		if err := validate(r); err != nil {
 			return s.stats, fmt.Errorf("shard: %s: %w", r.name(), err)
 		}
@@ -77,10 +94,10 @@ func (k *kind[S]) write(w io.Writer, samples iter.Seq2[S, error], opts Options) 
 	return s.close()
 }
 
-// packing is a sample on its way: done gets the compressed pages of its tensors.
+// packing is a row on its way: done gets the compressed pages of its tensors.
 type packing[S any] struct {
-	sample S
-	done   chan *pages
+	filled[S]
+	done chan *pages
 }
 
 // pages are the compressed pages of a sample, in memory that is used again.
@@ -88,28 +105,23 @@ type pages [][]byte
 
 var packed = sync.Pool{New: func() any { return new(pages) }}
 
-// pack compresses each tensor of a row.
-func pack(r record) *pages {
+// pack makes the page of each tensor of a row, by copying its frame where it has one.
+func pack(r record, frames []*planezstd.Frame) *pages {
 	p := packed.Get().(*pages)
 	tensors := r.tensors()
 	*p = slices.Grow((*p)[:0], len(tensors))[:len(tensors)]
 	for i, t := range tensors {
-		(*p)[i] = appendTensor(slices.Grow((*p)[i][:0], len(*t.data)/2), *t.data, t.shape, t.dtype)
+		page := slices.Grow((*p)[i][:0], len(*t.data)/2)
+		// Parquet's PLAIN encoding of one tensor is its length in 4 bytes, and then its bytes.
+		length := binary.LittleEndian.AppendUint32(nil, uint32(len(*t.data)))
+		if frames != nil && frames[i] != nil {
+			page = frames[i].Append(page, length)
+		} else {
+			page = planezstd.Append(page, length, *t.data, t.layout())
+		}
+		(*p)[i] = page
 	}
 	return p
-}
-
-// appendTensor appends to dst, compressed, the page that Parquet's PLAIN encoding makes of one tensor: its length in 4
-// bytes, then its bytes.
-func appendTensor(dst, tensor []byte, shape []int, dtype string) []byte {
-	item := itemSize[dtype]
-	l := planezstd.Layout{Row: item, Plane: item}
-	if n := len(shape); n >= 2 {
-		l.Row *= shape[n-1]
-		l.Plane *= shape[n-1] * shape[n-2]
-	}
-	prefix := binary.LittleEndian.AppendUint32(nil, uint32(len(tensor)))
-	return planezstd.AppendAfter(dst, prefix, tensor, l)
 }
 
 // sink turns packed samples into a Parquet file, one after the other.
@@ -149,7 +161,7 @@ func newSink[S any](w io.Writer, k *kind[S]) *sink[S] {
 
 // add waits for p's tensors and writes its row.
 func (s *sink[S]) add(p *packing[S]) error {
-	r := s.kind.record(&p.sample)
+	r := s.kind.record(&p.row)
 	if s.stats.Samples > 0 && r.study() != s.study {
 		if err := s.file.Flush(); err != nil {
 			return fmt.Errorf("shard: row group of study %s: %w", s.study, err)
@@ -162,7 +174,7 @@ func (s *sink[S]) add(p *packing[S]) error {
 	for _, t := range r.tensors() {
 		s.codec.sizes = append(s.codec.sizes, 4+len(*t.data))
 	}
-	err := s.file.row(&p.sample)
+	err := s.file.row(&p.row)
 	// One page holds one tensor.
 	for _, column := range s.tensors {
 		if err == nil {
