@@ -3,7 +3,7 @@
 
     deploy/flink/local.sh up
     bench/flink.py speed [--pairs N] [--studies N] --cspine .build/cspine DIR    start-up, and overhead over the embedded runner, with two slots
-    bench/flink.py cores [--pairs N] [--studies N] --cspine .build/cspine DIR    one core and slot against two, on clusters that it starts itself
+    bench/flink.py cores [--pairs N] [--studies N] --cspine .build/cspine DIR    one core and slot against two, on clusters that it starts itself, and the embedded runner the same
     bench/flink.py kill  [--times N] [--studies N] --cspine .build/cspine DIR    kill -9 of task managers and of workers at random moments
 
 DIR gets the studies, phantoms with label files, so that the work is decoding and cropping. Every run has a store of its own, deleted
@@ -116,22 +116,29 @@ def speed(o):
 
 
 def cores(o):
-    """What a second core with its slot adds. Without pinning, one slot's workers, which are several processes, keep both cores busy."""
+    """What a second core with its slot adds, and what it adds to the embedded runner: cores of one machine share its memory, so that two do less than twice as
+    much. Without pinning, one slot's workers, which are several processes, keep both cores busy."""
     data = phantoms(o.cspine, o.dir, o.studies)
-    ratios = []
+    ratios = {"Flink": [], "embedded": []}
     for n in range(o.pairs):
-        after = []
-        for slots, core in ((2, None), (1, 0)):
-            subprocess.run([*on_core(core), LOCAL, "up", str(slots)], check=True, stderr=subprocess.DEVNULL)
-            try:
-                run = Prepare(o.cspine, data, os.path.join(o.dir, "store"), *FLINK, "--parallelism", str(slots), core=core)
-                run.wait()
-            finally:
-                subprocess.run([LOCAL, "down"], check=True, stderr=subprocess.DEVNULL)
-            after.append(run.seconds - run.startup)
-            print(f"{n + 1}: {slots} slots: start-up {run.startup:.1f} s, after it {after[-1]:.1f} s", flush=True)
-        ratios.append(after[1] / after[0])
-    print(f"one core and slot to two, after start-up: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+        for kind, all in ratios.items():
+            after = []
+            for slots, core in ((2, None), (1, 0)):
+                flags = []
+                if kind == "Flink":
+                    subprocess.run([*on_core(core), LOCAL, "up", str(slots)], check=True, stderr=subprocess.DEVNULL)
+                    flags = [*FLINK, "--parallelism", str(slots)]
+                try:
+                    run = Prepare(o.cspine, data, os.path.join(o.dir, "store"), *flags, core=core)
+                    run.wait()
+                finally:
+                    if flags:
+                        subprocess.run([LOCAL, "down"], check=True, stderr=subprocess.DEVNULL)
+                after.append(run.seconds - run.startup)
+            all.append(after[1] / after[0])
+            print(f"{n + 1}: {kind}: two cores {after[0]:.1f} s after start-up, one {after[1]:.1f} s: {all[-1]:.2f}", flush=True)
+    for kind, all in ratios.items():
+        print(f"{kind}: one core to two, after start-up: median {statistics.median(all):.2f} (from {min(all):.2f} to {max(all):.2f})")
 
 
 def kill(o):

@@ -63,9 +63,6 @@ type DoFn struct {
 	Layout Layout
 }
 
-// oneAtATime keeps a process from holding two shards in memory.
-var oneAtATime sync.Mutex
-
 // ProcessElement emits what the data set's manifest says of the shard, as JSON.
 func (f *DoFn) ProcessElement(ctx context.Context, bucket int, next func(*transforms.Sample) bool, emit func(int, string), outcome func(artifacts.Row)) error {
 	data, err := source.Shared(ctx, f.Data)
@@ -124,8 +121,6 @@ type one struct {
 
 // run runs the step that makes the shard, and emits its entry.
 func (o one) run(ctx context.Context, do func(*transforms.Report) (entry, error)) error {
-	oneAtATime.Lock()
-	defer oneAtATime.Unlock()
 	pending := false
 	_, err := o.Run(ctx, "shard", fmt.Sprintf("shard-%05d", o.bucket), &pending, o.outcome, func(r *transforms.Report) error {
 		e, err := do(r)
@@ -295,9 +290,20 @@ func recipeOf[S any](transform string, rows []S, made []inputs) (artifacts.Recip
 // writeShard makes a shard's file, or finds it. The rows have no tensors yet.
 func writeShard[S any](ctx context.Context, r *transforms.Report, k *kind[S], recipe artifacts.Recipe, rows []S, made []inputs) (artifacts.Result, error) {
 	return r.Do(ctx, "", recipe, func(ctx context.Context) (artifacts.Content, error) {
+		var bytes int64
+		for i := range rows {
+			bytes += raw(k.record(&rows[i]))
+		}
+		release, err := memory.acquire(ctx, bytes)
+		if err != nil {
+			return artifacts.Content{}, err
+		}
 		var file spool
-		_, err := k.write(&file, load(ctx, r, k, rows, made), Options{})
-		return artifacts.Content{Data: file.take(), Encoding: artifacts.Identity}, err
+		if _, err := k.write(&file, load(ctx, r, k, rows, made), Options{}); err != nil {
+			release()
+			return artifacts.Content{}, err
+		}
+		return artifacts.Content{Data: file.take(), Encoding: artifacts.Identity, Release: release}, nil
 	})
 }
 
