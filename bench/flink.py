@@ -162,6 +162,8 @@ def kill(o):
                 time.sleep(0.02)
             there = records(store)
             said = subprocess.run([LOCAL, "kill-" + what], stderr=subprocess.PIPE, text=True)
+            while said.returncode and run.running():  # between two stages there may be no worker
+                said = subprocess.run([LOCAL, "kill-" + what], stderr=subprocess.PIPE, text=True)
             s = run.wait()
             subprocess.run([o.cspine, "verify", "--store", store, "--read-data"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             # What the last attempt computed, and what was there when it was killed: the more these are together than all, the more was made twice.

@@ -1,17 +1,19 @@
 // Command bucket is an S3 service on this machine that holds its one bucket in memory, answers late, and counts what it is asked, so that a
 // run's requests can be counted, and their time be imagined:
 //
-//	bucket --late 30ms cspine prepare --store URL …
+//	bucket --late 30ms --data FOLDER cspine prepare --data DATA --store URL …
 //
-// It runs the command that it is given with each argument "URL" replaced by the bucket's, credentials in the environment; its last line on
-// standard output is JSON: requests by kind, bytes sent and received.
+// It runs the command that it is given with each argument "URL" replaced by a store's in the bucket, "DATA" by that of FOLDER's files, which are put there first,
+// and credentials in the environment; its last line on standard output is JSON: requests by kind, those for data apart, bytes sent and received.
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -29,8 +31,9 @@ const name = "bench"
 
 func main() {
 	late := flag.Duration("late", 0, "how long a request waits for its answer")
+	data := flag.String("data", "", "a folder whose files are in the bucket from the beginning")
 	flag.Parse()
-	status, err := serve(*late, flag.Args())
+	status, err := serve(*late, *data, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bucket:", err)
 		status = 1
@@ -38,13 +41,18 @@ func main() {
 	os.Exit(status)
 }
 
-func serve(late time.Duration, command []string) (status int, err error) {
+func serve(late time.Duration, data string, command []string) (status int, err error) {
 	if len(command) == 0 {
 		return 0, errors.New("name a command to run")
 	}
 	backend := s3mem.New()
 	if err := backend.CreateBucket(name); err != nil {
 		return 0, err
+	}
+	if data != "" {
+		if err := fill(backend, data); err != nil {
+			return 0, err
+		}
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,10 +64,10 @@ func serve(late time.Duration, command []string) (status int, err error) {
 		_ = http.Serve(listener, b) //nolint:gosec // no timeouts, and its end is no error: it ends with the command
 	}()
 	query := url.Values{"endpoint": {"http://" + listener.Addr().String()}, "region": {"us-east-1"}, "use_path_style": {"true"}}
-	location := "s3://" + name + "/store?" + query.Encode()
+	locations := strings.NewReplacer("URL", "s3://"+name+"/store?"+query.Encode(), "DATA", "s3://"+name+"/"+dataFolder+"?"+query.Encode())
 	args := make([]string, len(command))
 	for i, arg := range command {
-		args[i] = strings.ReplaceAll(arg, "URL", location)
+		args[i] = locations.Replace(arg)
 	}
 	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // the user's own
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -69,6 +77,23 @@ func serve(late time.Duration, command []string) (status int, err error) {
 		return 0, err
 	}
 	return cmd.ProcessState.ExitCode(), json.NewEncoder(os.Stdout).Encode(b)
+}
+
+const dataFolder = "data"
+
+// fill puts a folder's files into the bucket.
+func fill(backend *s3mem.Backend, folder string) error {
+	files := os.DirFS(folder)
+	return fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		file, err := fs.ReadFile(files, path)
+		if err == nil {
+			_, err = backend.PutObject(name, dataFolder+"/"+path, nil, bytes.NewReader(file), int64(len(file)), nil)
+		}
+		return err
+	})
 }
 
 // counts is where the command can ask what was counted so far: its URL stands in the environment as BUCKET_COUNTS.
@@ -102,12 +127,17 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.Sent += counted.sent
 }
 
-// kind is a request's name in S3's price list.
+// kind is a request's name in S3's price list, and for the studies' files "data" before it.
 func kind(r *http.Request) string {
-	if r.Method == http.MethodGet && (r.URL.Query().Has("list-type") || r.URL.Query().Has("prefix")) {
-		return "LIST"
+	query := r.URL.Query()
+	kind, path := r.Method, r.URL.Path
+	if kind == http.MethodGet && (query.Has("list-type") || query.Has("prefix")) {
+		kind, path = "LIST", "/"+name+"/"+query.Get("prefix")
 	}
-	return r.Method
+	if strings.HasPrefix(path, "/"+name+"/"+dataFolder+"/") {
+		return "data " + kind
+	}
+	return kind
 }
 
 type countedWriter struct {
