@@ -21,6 +21,7 @@ import random
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 import urllib.request
 
@@ -115,12 +116,23 @@ def speed(o):
     print(f"Flink to embedded, after start-up: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
 
 
+def compressing(*cores):
+    """Seconds that a process on each of these cores takes for work that is nothing but computing."""
+    work = "import zlib\nb = bytes(range(256)) * 8192\nfor _ in range(150): zlib.compress(b)"
+    begun = time.perf_counter()
+    for process in [subprocess.Popen([*on_core(core), sys.executable, "-c", work]) for core in cores]:
+        process.wait()
+    return time.perf_counter() - begun
+
+
 def cores(o):
     """What a second core with its slot adds, and what it adds to the embedded runner: cores of one machine share its memory, so that two do less than twice as
     much. Without pinning, one slot's workers, which are several processes, keep both cores busy."""
     data = phantoms(o.cspine, o.dir, o.studies)
     ratios = {"Flink": [], "embedded": []}
+    computing = []
     for n in range(o.pairs):
+        computing.append(2 * compressing(0) / compressing(0, 1))
         for kind, all in ratios.items():
             after = []
             for slots, core in ((2, None), (1, 0)):
@@ -137,6 +149,7 @@ def cores(o):
                 after.append(run.seconds - run.startup)
             all.append(after[1] / after[0])
             print(f"{n + 1}: {kind}: two cores {after[0]:.1f} s after start-up, one {after[1]:.1f} s: {all[-1]:.2f}", flush=True)
+    print(f"twice the work on two cores in the time of once on one would be 2.00; a process on each that only compresses: median {statistics.median(computing):.2f} (from {min(computing):.2f} to {max(computing):.2f})")
     for kind, all in ratios.items():
         print(f"{kind}: one core to two, after start-up: median {statistics.median(all):.2f} (from {min(all):.2f} to {max(all):.2f})")
 
