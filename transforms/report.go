@@ -359,7 +359,15 @@ func (r *Report) Tensor(ctx context.Context, digest string) (*npy.Array, error) 
 	return npy.Decode(data)
 }
 
-// Frame reads an artifact that is an array, as Get does: its frame, not unpacked, if its step packed it in this layout with its header as the head, else the array.
+// Packed is an array as an artifact, compressed in a layout with its header as the frame's head, so that Frame can hand it on as it is. The store releases it.
+func Packed(a *npy.Array, l planezstd.Layout) artifacts.Content {
+	head := len(a.Bytes()) - len(a.Data)
+	return artifacts.Content{Data: a.Bytes(), Release: a.Release, Frames: l.Name(), Encode: func(dst, file []byte) []byte {
+		return planezstd.Append(dst, file[:head], file[head:], l)
+	}}
+}
+
+// Frame reads an artifact that is an array, as Get does: its frame, not unpacked, if Packed made it in this layout, else the array.
 func (r *Report) Frame(ctx context.Context, digest string, l planezstd.Layout) (*planezstd.Frame, *npy.Array, error) {
 	d, err := artifacts.ParseDigest(digest)
 	if err != nil {

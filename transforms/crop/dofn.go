@@ -297,7 +297,9 @@ func cut(ctx context.Context, r *transforms.Report, study transforms.Study, slic
 		seconds := lap.next()
 		var err error
 		missing[i].result, err = r.Do(ctx, missing[i].name(), missing[i].recipe, func(context.Context) (artifacts.Content, error) {
-			return artifacts.Content{Data: tensor.Bytes(), Release: tensor.Release, Encode: pack(tensor), Frames: planes.Name(), Seconds: seconds}, nil
+			content := transforms.Packed(tensor, planes)
+			content.Seconds = seconds
+			return content, nil
 		})
 		return err
 	})
@@ -305,12 +307,6 @@ func cut(ctx context.Context, r *transforms.Report, study transforms.Study, slic
 
 // planes are a crop's, which repeat from place to place. Shards take its frames as they are.
 var planes = planezstd.Layout{Row: Size, Plane: planeSize}
-
-// pack compresses a crop's file, whose header is the frame's head.
-func pack(tensor *npy.Array) func(dst, file []byte) []byte {
-	head := len(tensor.Bytes()) - len(tensor.Data)
-	return func(dst, file []byte) []byte { return planezstd.Append(dst, file[:head], file[head:], planes) }
-}
 
 // lap shares the time of one pass out among the crops that it makes: to each the time since the one before.
 type lap struct {

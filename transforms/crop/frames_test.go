@@ -6,6 +6,7 @@ import (
 
 	"github.com/cspine/cspine/internal/npy"
 	"github.com/cspine/cspine/internal/planezstd"
+	"github.com/cspine/cspine/transforms"
 )
 
 // Shards copy a crop's frame behind another head, if it has been packed so.
@@ -15,7 +16,7 @@ func TestACropIsPackedBehindItsHeader(t *testing.T) {
 		for i := range tensor.Data {
 			tensor.Data[i] = byte(i * i >> 4)
 		}
-		frame, err := planezstd.Open(pack(tensor)(nil, tensor.Bytes()))
+		frame, err := planezstd.Open(transforms.Packed(tensor, planes).Encode(nil, tensor.Bytes()))
 		if err != nil {
 			t.Fatalf("%v: %v", shape, err)
 		}

@@ -304,8 +304,9 @@ func writeShard[S any](ctx context.Context, r *transforms.Report, k *kind[S], re
 		if _, err := k.write(&file, load(ctx, r, k, rows, made), Options{}); err != nil {
 			return artifacts.Content{}, err
 		}
+		data := file.take()
 		handed = true
-		return artifacts.Content{Data: file.take(), Encoding: artifacts.Identity, Release: release}, nil
+		return artifacts.Content{Data: data, Encoding: artifacts.Identity, Release: release}, nil
 	})
 }
 

@@ -52,14 +52,8 @@ func nothing() {}
 
 func plain(_ int, a *npy.Array) artifacts.Content { return artifacts.Content{Data: a.Bytes()} }
 
-// sealedAs packs with the header as the head, under a layout's name.
 func sealedAs(l planezstd.Layout) func(int, *npy.Array) artifacts.Content {
-	return func(_ int, a *npy.Array) artifacts.Content {
-		head := len(a.Bytes()) - len(a.Data)
-		return artifacts.Content{Data: a.Bytes(), Frames: l.Name(), Encode: func(dst, src []byte) []byte {
-			return planezstd.Append(dst, src[:head], src[head:], l)
-		}}
-	}
+	return func(_ int, a *npy.Array) artifacts.Content { return transforms.Packed(a, l) }
 }
 
 var rightLayout = planezstd.Layout{Row: 16, Plane: 256}
